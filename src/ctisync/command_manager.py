@@ -9,7 +9,7 @@ with 400), and a command is accepted only by a 2xx with a reply in that format.
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -20,7 +20,6 @@ from ctisync.core.json_text import decode
 from ctisync.errors import CommandNotAccepted
 from ctisync.ports import Clock
 from ctisync.system.threads import run_within
-from ctisync.tls import Files
 
 if TYPE_CHECKING:
     import httpx
@@ -33,14 +32,15 @@ _MOST_REPLY: Final = 65_536
 _WHAT: Final = "command-manager"
 _PAUSE: Final = 0.5
 _TRIES: Final = 2
+_NO_FILES: Final = tls.Files("command_manager")
 
 
 class CommandManagerClient:
     """The `CommandManager` over HTTP. It tries `urls` in turn until it can connect to one.
 
     `version`, `target_id`: as in the command. `timeout`: seconds for a whole `send_update` or `diagnose`.
-    Credentials, CA and certificate are used only for these URLs: it follows no redirects and uses no proxy of
-    the environment. Raises ConfigurationError for an invalid CA or certificate.
+    `login` (user and password) and `files` are used only for these URLs: it follows no redirects and uses no
+    proxy of the environment. Raises ConfigurationError for an invalid CA or certificate.
     """
 
     def __init__(
@@ -51,55 +51,27 @@ class CommandManagerClient:
         version: str,
         target_id: str,
         timeout: float,
-        username: str | None = None,
-        password: str | None = None,
-        ca_file: Path | None = None,
-        client_cert: Path | None = None,
-        client_key: Path | None = None,
+        login: tuple[str, str] | None = None,
+        files: tls.Files = _NO_FILES,
     ) -> None:
-        self._urls = tuple(url.rstrip("/") + _PATH for url in urls)
+        self._servers = [url.rstrip("/") for url in urls]
         self._clock = clock
         self._version = version
         self._target_id = target_id
         self._timeout = timeout
-        self._auth = (username, password or "") if username is not None else None
-        self._files = Files("command_manager", ca_file, client_cert, client_key)
-        self._is_secured = "https:" in "".join(urls)
-        self._tls: ssl.SSLContext | None = None
-        if self._files != Files("command_manager"):  # now: a file that cannot be used is reported
-            self._tls = self._trust()
+        self._login = login
+        self._files = files
+        if files != _NO_FILES:  # now: a file that cannot be used is reported
+            _ = self._tls
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Reading the authorities of the system takes 0.02 s, and most passes send no command."""
+        is_secured = "https:" in "".join(self._servers)
+        return tls.context(self._files) if is_secured else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     def send_update(self, index: str, offset: int) -> None:
         """See `ports.CommandManager`. Raises CommandNotAccepted."""
-        body = self._body(index, offset)
-        self._within_timeout(lambda deadline: self._send(body, deadline))
-
-    def diagnose(self) -> Iterator[CheckResult]:
-        """Whether a Command Manager would accept commands, judged by its replies to two GET requests; sends
-        no command, and raises nothing."""
-        try:
-            yield self._within_timeout(self._probe)
-        except CommandNotAccepted as error:
-            hint = _NOBODY_THERE if error.hint == _STILL_OWED else error.hint
-            yield failed(_WHAT, error.message, hint)
-
-    def certificates(self) -> Iterator[tuple[str, datetime]]:
-        """See `ports.DiagnosedStore.certificates`."""
-        return tls.expiry_dates([url.removesuffix(_PATH) for url in self._urls], self._files)
-
-    def _within_timeout(self, work: Callable[[float], _T]) -> _T:
-        """Run `work` with a time limit; it gets the deadline in monotonic seconds of the clock."""
-        until = self._clock.monotonic() + self._timeout
-        try:
-            return run_within(self._timeout, lambda: work(until), "command-manager")
-        except TimeoutError:
-            raise self._late(self._urls[0]) from None
-
-    def _late(self, url: str) -> CommandNotAccepted:
-        message = f"{url}: no complete answer within {self._timeout:g} s"
-        return CommandNotAccepted(message, hint=_STILL_OWED)
-
-    def _body(self, index: str, offset: int) -> bytes:
         command = {
             "action": {
                 "name": "update",
@@ -110,61 +82,68 @@ class CommandManagerClient:
             "timeout": 100,
             "target": {"id": self._target_id, "type": "server"},
         }
-        return msgspec.json.encode({"commands": [command]})
+        body = msgspec.json.encode({"commands": [command]})
+        self._within_timeout(lambda client, server: _post(client, server + _PATH, body))
 
-    def _send(self, body: bytes, deadline: float) -> None:
-        """POST to the first URL that ctisync can connect to; retries only if certainly nothing was sent."""
-        self._first(lambda client, url, timeout: _post(client, url, body, timeout), deadline)
+    def diagnose(self) -> Iterator[CheckResult]:
+        """Whether a Command Manager would accept commands, judged by its replies to two GET requests; sends
+        no command, and raises nothing."""
+        try:
+            yield self._within_timeout(_probe)
+        except CommandNotAccepted as error:
+            hint = _NOBODY_THERE if error.hint == _STILL_OWED else error.hint
+            yield failed(_WHAT, error.message, hint)
 
-    def _probe(self, deadline: float) -> CheckResult:
-        """GET of a path that accepts only POST: OpenSearch answers 405 if the plugin is installed, else that
-        it has no handler, and both before it checks the user. The request for the root checks the user."""
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        """See `ports.DiagnosedStore.certificates`."""
+        return tls.expiry_dates(self._servers, self._files)
 
-        def ask(client: "httpx.Client", url: str, timeout: float) -> CheckResult:
-            root, _ = _exchanged(client, "GET", url.removesuffix(_PATH) + "/", None, timeout)
-            status, text = _exchanged(client, "GET", url, None, timeout)
-            return _judged(url, root, status, text)
+    def _within_timeout(self, ask: "Callable[[httpx.Client, str], _T]") -> _T:
+        """The answer of the first server that ctisync can connect to."""
+        deadline = self._clock.monotonic() + self._timeout
+        try:
+            return run_within(self._timeout, lambda: self._first(ask, deadline), "command-manager")
+        except TimeoutError:
+            raise self._late(self._servers[0]) from None
 
-        return self._first(ask, deadline)
+    def _late(self, server: str) -> CommandNotAccepted:
+        message = f"{server}{_PATH}: no complete answer within {self._timeout:g} s"
+        return CommandNotAccepted(message, hint=_STILL_OWED)
 
-    def _trust(self) -> ssl.SSLContext:
-        """Reading the authorities of the system takes 0.02 s, and most passes send no command."""
-        return tls.context(self._files) if self._is_secured else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-    def _first(self, ask: "Callable[[httpx.Client, str, float], _T]", deadline: float) -> _T:
+    def _first(self, ask: "Callable[[httpx.Client, str], _T]", deadline: float) -> _T:
+        """Tries again only if certainly nothing was sent."""
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
         import httpx
 
-        tries = self._urls if len(self._urls) >= _TRIES else self._urls * _TRIES
+        tries = self._servers if len(self._servers) >= _TRIES else self._servers * _TRIES
         with httpx.Client(
-            auth=self._auth,
-            verify=self._tls or self._trust(),
+            auth=self._login,
+            verify=self._tls,
+            headers={"Accept-Encoding": "identity", "User-Agent": f"ctisync/{__version__}"},
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         ) as client:
-            for number, url in enumerate(tries, start=1):
+            for number, server in enumerate(tries, start=1):
+                client.timeout = max(0.1, deadline - self._clock.monotonic())
                 try:
-                    return ask(client, url, max(0.1, deadline - self._clock.monotonic()))
-                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                    if (advice := tls.refusal(error, url.removesuffix(_PATH), self._files)) is not None:
-                        raise CommandNotAccepted(advice.text, hint=advice.hint) from error
-                    if number == len(tries):
-                        raise CommandNotAccepted(
-                            f"{url}: cannot connect: {_words(error)}", hint=_STILL_OWED
-                        ) from error
-                    self._clock.sleep(_PAUSE)
-                except httpx.TimeoutException:
-                    raise self._late(url) from None
+                    return ask(client, server)
                 except httpx.HTTPError as error:
-                    advice = tls.refusal(error, url.removesuffix(_PATH), self._files)
+                    is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                    if isinstance(error, httpx.TimeoutException) and not is_unsent:
+                        raise self._late(server) from None
+                    advice = tls.refusal(error, server, self._files)
                     if advice is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
                         left = deadline - self._clock.monotonic()
-                        advice = tls.speaks_tls(url.removesuffix(_PATH), self._files, within=left / 4)
+                        advice = tls.speaks_tls(server, self._files, within=left / 4)
                     if advice is not None:
                         raise CommandNotAccepted(advice.text, hint=advice.hint) from error
-                    raise CommandNotAccepted(f"{url}: {_words(error)}", hint=_STILL_OWED) from error
+                    if not is_unsent or number == len(tries):
+                        what = "cannot connect: " if is_unsent else ""
+                        message = f"{server}{_PATH}: {what}{str(error) or type(error).__name__}"
+                        raise CommandNotAccepted(message, hint=_STILL_OWED) from error
+                    self._clock.sleep(_PAUSE)
         raise AssertionError("the last try returns or raises")
 
 
@@ -172,20 +151,16 @@ _NOBODY_THERE: Final = "check command_manager.url, and that it runs"
 _STILL_OWED: Final = "ctisync sync (keeps the content, and sends the command again)"
 
 
-def _post(client: "httpx.Client", url: str, body: bytes, timeout: float) -> None:
-    status, text = _exchanged(client, "POST", url, body, timeout)
+def _post(client: "httpx.Client", url: str, body: bytes) -> None:
+    status, text = _exchanged(client, "POST", url, body)
     if not 200 <= status < 300 or not _accepts(text):
         raise CommandNotAccepted(f"{url} answered {status}, {_excerpt(text)}", hint=_what_to_do(status, text))
 
 
-def _exchanged(
-    client: "httpx.Client", method: str, url: str, body: bytes | None, timeout: float
-) -> tuple[int, bytes]:
+def _exchanged(client: "httpx.Client", method: str, url: str, body: bytes | None = None) -> tuple[int, bytes]:
     """Status and beginning of the body of a reply."""
-    headers = {"Accept-Encoding": "identity", "User-Agent": f"ctisync/{__version__}"}
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    with client.stream(method, url, content=body, headers=headers, timeout=timeout) as reply:
+    headers = None if body is None else {"Content-Type": "application/json"}
+    with client.stream(method, url, content=body, headers=headers) as reply:
         body_start = bytearray()
         # Raw: httpx would decompress a few kB into any amount of memory at once.
         for part in reply.iter_raw():
@@ -199,21 +174,23 @@ def _exchanged(
     return reply.status_code, bytes(body_start)
 
 
-def _judged(url: str, root: int, status: int, text: bytes) -> CheckResult:
-    """`root` and `status`: the replies to GET of the root, and of the path for commands."""
+def _probe(client: "httpx.Client", server: str) -> CheckResult:
+    """GET of a path that accepts only POST: OpenSearch answers 405 if the plugin is installed, else that it
+    has no handler, and both before it checks the user. The request for the root checks the user."""
+    url = server + _PATH
+    root, _ = _exchanged(client, "GET", server + "/")
+    status, text = _exchanged(client, "GET", url)
+    hint = _what_to_do(status, text)
     if 401 in (root, status):
-        message = f"{url} refuses the user (401)"
-        return failed(_WHAT, message, _what_to_do(401, text))
+        return failed(_WHAT, f"{url} refuses the user (401)", _what_to_do(401, text))
     if status == 405:
         return ok(
             _WHAT, f"{url} accepts commands; only sending one shows whether it accepts those of this user"
         )
     if status == 403:
-        return warning(
-            _WHAT, f"{url} answers 403 to a check; it may refuse commands too", _what_to_do(403, text)
-        )
+        return warning(_WHAT, f"{url} answers 403 to a check; it may refuse commands too", hint)
     if b"no handler found" in text or status == 404:
-        return failed(_WHAT, f"{url}: there is no Command Manager", _what_to_do(404, text))
+        return failed(_WHAT, f"{url}: there is no Command Manager", hint)
     if 200 <= status < 500:
         message = f"{url} answers {status} to a check, unlike a Command Manager, {_excerpt(text)}"
         return warning(_WHAT, message, "check command_manager.url")
@@ -244,7 +221,3 @@ def _what_to_do(status: int, text: bytes) -> str:
     if status == 404 or b"no handler found" in text:  # OpenSearch without the plugin answers 400
         return "check command_manager.url; without the plugin: command_manager.enabled = false"
     return _STILL_OWED
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__

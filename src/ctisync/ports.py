@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 from ctisync.core.findings import Finding
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Change, Consumer, ConsumerInfo, Footprint, OffsetRange, Record, Snapshot, Write
-from ctisync.core.pass_report import PassReport, Work
+from ctisync.core.pass_report import PassReport, Traffic, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot, Summary
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -51,6 +51,11 @@ class Log(Protocol):
     def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
         """Sleep that long, once or piece by piece, while a person at a terminal sees the time that is left.
         From any thread."""
+
+
+LineReader = Callable[[Sequence[bytes]], Sequence[Record | None]]
+"""Returns the record of each line that is one and within the limits; None for a line on which it does not
+decide."""
 
 
 class SnapshotFile(Protocol):
@@ -134,20 +139,12 @@ class PassFeed(Protocol):
         """Remove what dead passes have left of downloads: no snapshot is needed any more."""
 
 
-class Feed(PassFeed, Protocol):
+class Feed(PassFeed, Traffic, Protocol):
     """A feed as commands need it: what it did, what it offers, and snapshots from elsewhere.
 
     `wiring.FEEDS` has the feeds by the scheme of `cti.url`: another kind of feed is a class with these
     methods, and an entry there.
     """
-
-    @property
-    def received(self) -> int:
-        """Bytes received so far, as they were transferred."""
-
-    @property
-    def retries(self) -> int:
-        """Retried requests so far."""
 
     def check_time(self) -> None:
         """Raises FeedUnreachable if the time of the pass is over."""

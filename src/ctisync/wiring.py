@@ -16,7 +16,7 @@ import msgspec
 from ctisync.backends import Access
 from ctisync.core.links import public_link
 from ctisync.core.model import Consumer
-from ctisync.core.state import ConsumerState, cooldown_ended
+from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
@@ -156,6 +156,7 @@ def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient |
     if not urls:
         return None
     from ctisync.command_manager import CommandManagerClient
+    from ctisync.tls import Files
 
     # The credentials and TLS files of the store are used only for the origins of the store.
     same = all(origin_of(url) in settings.backend.urls for url in urls)
@@ -168,11 +169,8 @@ def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient |
         version=manager.version,
         target_id=manager.target_id,
         timeout=manager.timeout,
-        username=login.username,
-        password=_revealed(login.password),
-        ca_file=tls.ca_file,
-        client_cert=certificate.client_cert,
-        client_key=certificate.client_key,
+        login=None if login.username is None else (login.username, _revealed(login.password) or ""),
+        files=Files("command_manager", tls.ca_file, certificate.client_cert, certificate.client_key),
     )
 
 
@@ -240,7 +238,7 @@ def policy(
 
 def effective_state(state: ConsumerState, settings: Settings, clock: Clock) -> ConsumerState:
     """The state, without a cool-down that has no effect with these settings."""
-    return state if policy(settings, "sync").cooldown_of(state, clock.now()) else cooldown_ended(state)
+    return state if policy(settings, "sync").cooldown_of(state, clock.now()) else state.cooldown_ended()
 
 
 def _check_folder(folder: Path, settings: Settings) -> None:

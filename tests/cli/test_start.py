@@ -11,7 +11,6 @@ HEAVY = {
     "httpx",
     "opensearchpy",
     "ijson",
-    "jsonpatch",
     "rich",
     "ctisync.cli.help",
     "ctisync.stores.opensearch",

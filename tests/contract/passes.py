@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
-from ctisync.core.state import ConsumerState, advanced, initialised
+from ctisync.core.state import ConsumerState
 from ctisync.ports import Store, Writer
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -23,7 +23,7 @@ def snapshot(offset: int) -> Snapshot:
 
 def loaded(writer: Writer, consumer: Consumer, offset: int) -> ConsumerState:
     """The state that the content of the snapshot of this offset is published with."""
-    return initialised(writer.state, snapshot(offset), consumer, NOW)
+    return writer.state.initialised(snapshot(offset), consumer, NOW)
 
 
 def load(writer: Writer, consumer: Consumer, records: Sequence[Record], offset: int) -> int:
@@ -42,7 +42,7 @@ def initialise(store: Store, consumer: Consumer, records: Sequence[Record], offs
 def apply(writer: Writer, writes: Sequence[Write | Record], to: int) -> None:
     """Apply a range that ends at `to`, so that readers find it; a bare record is put."""
     folded = [Put(write) if isinstance(write, Record) else write for write in writes]
-    writer.apply(folded, advanced(writer.state, to, NOW))
+    writer.apply(folded, writer.state.advanced(to, NOW))
     writer.make_searchable()
 
 

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Write
-from ctisync.core.state import advanced
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store
 from tests.contract import passes
@@ -36,7 +35,7 @@ def test_the_state_of_a_write_is_what_is_stored_with_the_range(
     make_store: MakeStore, content: Consumer
 ) -> None:
     with make_store().writer(content) as writer:
-        after = advanced(writer.state, 20, passes.NOW)
+        after = writer.state.advanced(20, passes.NOW)
         writer.apply([Put(record("CVE-2", 14))], after)
         assert writer.state == after
 
@@ -204,7 +203,7 @@ def test_while_a_range_is_written_its_records_are_read_as_they_will_be(
     written = record("CVE-1", 14, {"new": 1})
     with store.writer(content) as writer:
         writes: list[Write] = [Delete("CVE-2", 13), Put(written), Put(record("CVE-4", 15))]
-        called = writer.apply(writes, advanced(writer.state, 20, passes.NOW), meanwhile)
+        called = writer.apply(writes, writer.state.advanced(20, passes.NOW), meanwhile)
         after = {"CVE-1": written, "CVE-3": C, "CVE-4": record("CVE-4", 15)}
         assert reads == ([after] if called else [])
         assert read(writer, ["CVE-1", "CVE-2", "CVE-3", "CVE-4"]) == after

@@ -8,7 +8,7 @@ import pytest
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.limits import USUAL_LIMITS
 from ctisync.core.model import Consumer, Delete, Record
-from ctisync.core.state import ConsumerState, FailedChange, interrupted
+from ctisync.core.state import ConsumerState, FailedChange
 from ctisync.ports import Store
 from ctisync.verify.audit import Verification, verify
 from tests.contract import passes
@@ -128,7 +128,7 @@ def test_a_content_that_waits_to_be_initialised_again_is_audited(store: Store, c
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, made_up(3), 10)
         failed = FailedChange(15, "CVE-1", None, "why", "digest")
-        writer.save(interrupted(writer.state, failed, passes.NOW))
+        writer.save(writer.state.interrupted(failed, passes.NOW))
 
     audit = audited(store, consumer)
     assert differences(audit) == []

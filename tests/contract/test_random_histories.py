@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Write
-from ctisync.core.state import advanced
 from ctisync.ports import Store
 from tests.contract import passes
 from tests.contract.passes import at, lines
@@ -118,7 +117,7 @@ def _apply(store: Store, consumer: Consumer, model: Model, step: Range, number: 
     with store.writer(consumer) as writer:
         for _ in range(step.times):
             writer.save(at(model.offset, writer.state))
-            writer.apply(writes, advanced(writer.state, end, passes.NOW))
+            writer.apply(writes, writer.state.advanced(end, passes.NOW))
         writer.make_searchable()
     model.offset = end
     for write in writes:

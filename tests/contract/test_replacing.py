@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Record
-from ctisync.core.state import initialisation_requested
 from ctisync.errors import AnotherPass, EmptyStore
 from ctisync.ports import Store, Writer
 from tests.contract import passes
@@ -30,7 +29,7 @@ def new(old: Consumer) -> Consumer:
 
 def request(writer: Writer, consumer: Consumer) -> None:
     """What `init-snapshot --replace` stores first."""
-    writer.save(initialisation_requested(writer.state, consumer, NOW))
+    writer.save(writer.state.initialisation_requested(consumer, NOW))
 
 
 def replace(store: Store, consumer: Consumer, *records: Record) -> None:

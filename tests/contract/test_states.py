@@ -16,9 +16,6 @@ from ctisync.core.state import (
     LoadRequest,
     Owed,
     RefusedSnapshot,
-    feed_answered,
-    interrupted,
-    unanswered,
 )
 from ctisync.ports import Store
 from tests.contract import passes
@@ -94,7 +91,7 @@ def test_an_offset_may_be_lowered_and_the_content_stays(store: Store, consumer: 
     """A change that cannot be applied: readers keep what they have until the content is initialised again."""
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, [A, B], 10)
-        state = interrupted(writer.state, FAILED, passes.NOW)
+        state = writer.state.interrupted(FAILED, passes.NOW)
         writer.save(state)
 
     assert store.read_state(consumer) == state
@@ -123,7 +120,7 @@ def test_a_pass_with_nothing_to_do_records_the_feeds_answer(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
-    state = feed_answered(make_store().read_state(consumer), ANSWER, LATER)
+    state = make_store().read_state(consumer).feed_answered(ANSWER, LATER)
     make_store().record_check(consumer, state)
 
     assert make_store().read_state(consumer) == state
@@ -138,7 +135,7 @@ def test_a_pass_that_finds_nothing_to_do_mends_times_that_lie_in_the_future(
     passes.initialise(make_store(), consumer, [A, B], 10)
     with make_store().writer(consumer) as writer:
         writer.save(msgspec.structs.replace(writer.state, checked_at=ahead, updated_at=ahead))
-    make_store().record_check(consumer, feed_answered(make_store().read_state(consumer), ANSWER, LATER))
+    make_store().record_check(consumer, make_store().read_state(consumer).feed_answered(ANSWER, LATER))
 
     state = make_store().read_state(consumer)
     assert (state.checked_at, state.updated_at) == (LATER, LATER)
@@ -148,7 +145,7 @@ def test_a_try_that_the_feed_did_not_answer_is_remembered_without_a_lease(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
-    state = unanswered(make_store().read_state(consumer), LATER)
+    state = make_store().read_state(consumer).unanswered(LATER)
     make_store().record_check(consumer, state)
 
     assert make_store().read_state(consumer) == state
@@ -165,7 +162,7 @@ def test_what_was_alerted_is_remembered_without_a_lease(make_store: MakeStore, c
 
 
 def test_the_feeds_answer_is_recorded_before_there_is_a_content(store: Store, consumer: Consumer) -> None:
-    state = feed_answered(ConsumerState(), ANSWER, LATER)
+    state = ConsumerState().feed_answered(ANSWER, LATER)
     store.record_check(consumer, state)
 
     assert store.read_state(consumer) == state
@@ -181,7 +178,7 @@ def test_a_pass_with_nothing_to_do_never_undoes_what_another_did_meanwhile(
     with make_store().writer(consumer) as writer:
         passes.apply(writer, [record("CVE-1", 11)], to=20)
         after = writer.state
-    store.record_check(consumer, feed_answered(before, ANSWER, LATER))
+    store.record_check(consumer, before.feed_answered(ANSWER, LATER))
 
     state = store.read_state(consumer)
     assert (state.offset, state.owed, state.updated_at) == (20, after.owed, after.updated_at)
@@ -192,7 +189,7 @@ def test_a_writer_goes_on_after_another_process_recorded_the_feeds_answer(
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
     with make_store().writer(consumer) as writer:
-        make_store().record_check(consumer, feed_answered(make_store().read_state(consumer), ANSWER, LATER))
+        make_store().record_check(consumer, make_store().read_state(consumer).feed_answered(ANSWER, LATER))
         passes.apply(writer, [record("CVE-1", 11)], to=20)
         after = writer.state
 

@@ -16,7 +16,7 @@ BOARD: Json = json.loads((ROOT / "examples" / "prometheus" / "dashboard.json").r
 PANELS: list[Json] = BOARD["panels"]
 EXPRESSIONS = {panel["title"]: [target["expr"] for target in panel["targets"]] for panel in PANELS}
 VARIABLES = {variable["name"]: variable for variable in BOARD["templating"]["list"]}
-WRITTEN = {"ctisync_info", *(gauge.name for gauge in GAUGES)}
+WRITTEN = {"ctisync_info", *GAUGES}
 
 
 def metrics(text: str) -> set[str]:

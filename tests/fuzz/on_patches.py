@@ -8,6 +8,7 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import Json
 from tests.fuzz.printed import harmless
 from tests.fuzz.target import target
+from tests.support.patches import patched
 from tests.support.rfc6902 import containers, meaning, outcome
 
 LIMITS: Final = Limits(json_depth=20, patch_operations=20, patch_copied_bytes=2000)
@@ -45,7 +46,7 @@ def patches(data: bytes) -> None:
     failed: int | None = None
     reason = ""
     try:
-        made = patch.apply(document, operations, LIMITS)
+        made = patched(document, operations, LIMITS)
     except patch.PatchError as error:
         failed, reason = error.operation, error.reason
         assert harmless(reason), reason

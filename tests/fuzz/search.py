@@ -14,7 +14,7 @@ import atheris
 
 from tests.fuzz.target import TARGETS, Check, Target
 
-_ALSO: Final = ("email", "jsonpatch", "jsonpointer", "prometheus_client", "tomllib", "urllib", "zipfile")
+_ALSO: Final = ("email", "prometheus_client", "tomllib", "urllib", "zipfile")
 """What reads something for ctisync, and leads the search by its branches, too."""
 
 

@@ -12,7 +12,7 @@ from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import open_file, snapshot_offset
 from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
-from ctisync.sync.run_pass import load_file
+from ctisync.sync.run_pass import run_pass
 from tests.hostile.in_use import UNIX_TIME
 from tests.support.clock import FakeClock
 from tests.support.feed_history import History
@@ -60,7 +60,7 @@ class Loading:
                     log=KeptLog(),
                     policy=Policy(mode="init-snapshot"),
                 )
-                good(load_file(parts, file, Snapshot(str(self._snapshot), offset)))
+                good(run_pass(parts, Snapshot(str(self._snapshot), offset), file))
         except SnapshotRefused as error:
             return error
         return None

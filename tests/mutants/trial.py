@@ -32,7 +32,7 @@ _OPTIONS: Final = (
     "-W", "ignore::pytest.PytestAssertRewriteWarning",
 )  # fmt: skip
 _IMPORTED_BEFORE: Final = (
-    "hypothesis.stateful", "hypothesis.strategies", "httpx", "ijson", "jsonpatch", "jsonpointer", "msgspec",
+    "hypothesis.stateful", "hypothesis.strategies", "httpx", "ijson", "msgspec",
     "opensearchpy", "rich.progress", "trustme", "typer",
 )  # fmt: skip
 _MEMORY: Final = 2 << 30

@@ -11,11 +11,12 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from ctisync.core import json_text, patch
-from ctisync.core.json_text import opened, whole
+from ctisync.core.json_text import opened
 from ctisync.core.model import Json
 from tests.support import rfc6902
 from tests.support.figures import figure
 from tests.support.long import LONG, some
+from tests.support.patches import patched, whole
 
 BATCH: Final = len(some(range(2_000), 10))
 """Patches a round: what one round has met is forgotten in the next, and so is the memory for it."""
@@ -92,7 +93,7 @@ def assert_lazy_one_agrees(document: Json, operations: list[Json]) -> None:
     """A document that is decoded where the patch leads ends like one that was decoded before."""
     document = padded(document)
     failed, expected = rfc6902.outcome(document, operations)
-    working = patch.Working(opened(json_text.encode(document)), owned=True)
+    working = patch.Working(opened(json_text.encode(document)))
     if failed is None:
         working.apply(operations)
         assert rfc6902.meaning(whole(working.document)) == rfc6902.meaning(expected)
@@ -107,13 +108,13 @@ def assert_both_agree(document: Json, operations: list[Json]) -> bool:
     before = repr((document, operations))
     failed, expected = rfc6902.outcome(document, operations)
     if failed is None:
-        result = patch.apply(document, operations)
+        result = patched(document, operations)
         assert rfc6902.meaning(result) == rfc6902.meaning(expected)
         ours = {*rfc6902.containers(result)}
         assert not ours & {*rfc6902.containers(document), *rfc6902.containers(operations)}
     else:
         with pytest.raises(patch.PatchError) as caught:
-            patch.apply(document, operations)
+            patched(document, operations)
         assert caught.value.operation == failed
     assert repr((document, operations)) == before
     return failed is None
@@ -158,7 +159,7 @@ ANYTHING = st.recursive(
 def test_whatever_the_operations_are_only_a_patch_error_comes_out(document: Json, operations: Json) -> None:
     before = repr((document, operations))
     with suppress(patch.PatchError):
-        patch.apply(document, operations)
+        patched(document, operations)
     assert repr((document, operations)) == before
 
 
@@ -168,4 +169,4 @@ def test_of_two_members_of_one_name_the_last_counts_as_in_every_reader_of_json()
     [operation] = json_text.decode(reply)["data"]
     assert operation == {"op": "remove", "path": "/a", "value": 1}
     with pytest.raises(patch.PatchError):
-        patch.apply({"b": 1}, [operation])
+        patched({"b": 1}, [operation])

@@ -13,7 +13,7 @@ from ctisync.core.model import Json, Snapshot
 from ctisync.core.steps import Policy
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import open_file, snapshot_offset
-from ctisync.sync.run_pass import load_file
+from ctisync.sync.run_pass import run_pass
 from ctisync.system.clock import SystemClock
 from tests.support import records
 from tests.support.feed_history import History
@@ -60,7 +60,7 @@ def test_real_records_from_a_file_are_exported_value_for_value(
         log=world.log,
         policy=Policy(mode="init-snapshot"),
     )
-    good(load_file(parts, file, Snapshot(str(path), offset)))
+    good(run_pass(parts, Snapshot(str(path), offset), file))
     assert [records.comparable(line) for line in world.lines()] == by_name(LINES)
     assert world.state.offset == offset == max(int(record["offset"]) for record in by_name(LINES))
     assert path.exists(), "a given file is never removed"

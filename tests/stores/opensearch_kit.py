@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ctisync.core.model import Consumer, Record, Snapshot, Write
-from ctisync.core.state import ConsumerState, advanced, initialised
+from ctisync.core.state import ConsumerState
 from ctisync.ports import Store, Writer
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
@@ -99,7 +99,7 @@ def snapshot(offset: int) -> Snapshot:
 
 
 def loaded(state: ConsumerState, consumer: Consumer, offset: int) -> ConsumerState:
-    return initialised(state, snapshot(offset), consumer, NOW)
+    return state.initialised(snapshot(offset), consumer, NOW)
 
 
 def load(writer: Writer, consumer: Consumer, records: Collection[Record], offset: int) -> None:
@@ -126,7 +126,7 @@ def apply(writer: Writer, writes: Collection[Write], to: int) -> None:
 
 
 def apply_unread(writer: Writer, writes: Sequence[Write], to: int) -> None:
-    writer.apply(writes, advanced(writer.state, to, NOW))
+    writer.apply(writes, writer.state.advanced(to, NOW))
 
 
 def lines(store: Store, consumer: Consumer) -> list[bytes]:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Delete, Put, Snapshot, Write
-from ctisync.core.state import ConsumerState, advanced
+from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, CtisyncError
 from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.generations import Generations, Inventory
@@ -110,7 +110,7 @@ class Played:
         return self.lease.entry.state
 
     def apply(self) -> None:
-        self.writer.apply(RANGE, advanced(self.state, 20, kit.NOW))
+        self.writer.apply(RANGE, self.state.advanced(20, kit.NOW))
 
     def load(self) -> None:
         kit.load(self.writer, CONSUMER, SNAPSHOT, 50)

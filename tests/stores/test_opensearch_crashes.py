@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Write
-from ctisync.core.state import initialisation_requested
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Store
 from tests.stores import opensearch_kit as kit
@@ -211,7 +210,7 @@ def init_snapshot_in_its_place(store: Store, consumer: Consumer) -> None:
     new = replacing(consumer)
     with store.writer(new) as writer:
         if not writer.state.may_replace:
-            writer.save(initialisation_requested(writer.state, new, kit.NOW))
+            writer.save(writer.state.initialisation_requested(new, kit.NOW))
         kit.load(writer, new, SNAPSHOT, 20)
 
 
@@ -272,7 +271,7 @@ def test_a_pass_over_the_old_consumer_that_swaps_meanwhile_does_not_hold_the_rep
     with closing(kit.open_store(opensearch_2)) as store, closing(kit.open_store(opensearch_2)) as other:
         kit.initialise(store, old, OLDER, 10)
         with store.writer(new) as writer:
-            writer.save(initialisation_requested(writer.state, new, kit.NOW))
+            writer.save(writer.state.initialisation_requested(new, kit.NOW))
             with writer.load(kit.snapshot(20)) as load:
                 load.add(SNAPSHOT)
                 kit.initialise(other, old, NEWER, 60)

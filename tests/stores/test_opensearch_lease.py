@@ -10,7 +10,6 @@ from contextlib import ExitStack, closing
 import pytest
 
 from ctisync.core.model import Consumer, Delete, Put
-from ctisync.core.state import advanced
 from ctisync.errors import AnotherPass
 from ctisync.stores.opensearch.bulk import RecordVersion, delete, index
 from ctisync.stores.opensearch.lease import this_process
@@ -217,7 +216,7 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
             lambda: lost.save(lost.state),
             lambda: lost.save(lost.state),  # the second one knows the document of the new holder
             lambda: read(lost, ["CVE-1"]),
-            lambda: lost.apply([Put(C)], advanced(lost.state, 20, kit.NOW)),
+            lambda: lost.apply([Put(C)], lost.state.advanced(20, kit.NOW)),
             lambda: lost._records.send(fence, [index(C)]),
             lambda: lost._records.send(
                 fence, [delete("CVE-1", 15, RecordVersion(version=1, seq_no=0, primary_term=1))]

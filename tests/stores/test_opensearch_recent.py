@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Delete, Put, Record
-from ctisync.core.state import ConsumerState, advanced
+from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Writer
 from ctisync.stores.opensearch import writer as opensearch_writer
@@ -171,7 +171,7 @@ def test_after_an_error_nothing_is_remembered_any_more(
 
 
 def after(writer: Writer, to: int) -> ConsumerState:
-    return advanced(writer.state, to, kit.NOW)
+    return writer.state.advanced(to, kit.NOW)
 
 
 def test_what_is_being_written_the_next_range_does_not_read(store: OpenSearchStore, sent: Counted) -> None:

@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 
 from ctisync.core.model import Consumer, Put, Write
-from ctisync.core.state import advanced
 from ctisync.ports import Writer
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
@@ -32,7 +31,7 @@ def stored(node: OpenSearchNode) -> Consumer:
 
 def written(writer: Writer, *writes: Write) -> None:
     """A range, and nothing after it."""
-    writer.apply(writes, advanced(writer.state, 30, kit.NOW))
+    writer.apply(writes, writer.state.advanced(30, kit.NOW))
 
 
 def hit_count(node: OpenSearchNode, consumer: Consumer) -> int:

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from ctisync.core.model import Consumer, ConsumerInfo, Put, Snapshot
-from ctisync.core.state import ConsumerState, feed_answered
+from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
@@ -40,7 +40,7 @@ def raw_document(node: OpenSearchNode, consumer: Consumer) -> str:
 
 
 def a_whole_life(store: OpenSearchStore, consumer: Consumer) -> None:
-    store.record_check(consumer, feed_answered(store.read_state(consumer), INFO, kit.NOW))
+    store.record_check(consumer, store.read_state(consumer).feed_answered(INFO, kit.NOW))
     kit.initialise(store, consumer, [A], 10)
     with store.writer(consumer) as writer:
         kit.apply(writer, [Put(B)], 20)

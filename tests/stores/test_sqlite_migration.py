@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Record
-from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, initialised, load_begun
+from ctisync.core.state import ConsumerState, FailedChange
 from ctisync.errors import ConfigurationError
 from ctisync.stores.sqlite.connection import open_writable, reading
 from ctisync.stores.sqlite.schema import MIGRATIONS
@@ -46,14 +46,14 @@ CONTENTS: Final = {
 def states() -> dict[Consumer, ConsumerState]:
     """A command is owed; a change blocks; a load was killed; nothing is stored yet."""
     followed, stuck, killed = (
-        initialised(ConsumerState(), passes.snapshot(100), consumer, passes.NOW) for consumer in CONTENTS
+        ConsumerState().initialised(passes.snapshot(100), consumer, passes.NOW) for consumer in CONTENTS
     )
     link = "https://cti.example.org/1.zip"
     failed = FailedChange(201, "CVE-1", 0, "no such path", "00ff" * 4, link, reinitialised=True)
     return {
-        FOLLOWED: advanced(followed, 150, passes.NOW + timedelta(minutes=7)),
-        STUCK: blocked(advanced(stuck, 200, passes.NOW), failed),
-        KILLED: load_begun(killed),
+        FOLLOWED: followed.advanced(150, passes.NOW + timedelta(minutes=7)),
+        STUCK: stuck.advanced(200, passes.NOW).blocked(failed),
+        KILLED: killed.load_begun(),
         EMPTY: ConsumerState(last_offset=12),
     }
 

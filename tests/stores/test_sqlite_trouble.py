@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ctisync.core.model import Consumer, ConsumerInfo
-from ctisync.core.state import ConsumerState, feed_answered
+from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.ports import Store
 from ctisync.stores.sqlite.connection import open_writable, reading, translate_errors
@@ -41,7 +41,7 @@ def export(store: Store) -> None:
 
 
 def checked(store: Store) -> None:
-    store.record_check(CONSUMER, feed_answered(ConsumerState(), ConsumerInfo(None, None), passes.NOW))
+    store.record_check(CONSUMER, ConsumerState().feed_answered(ConsumerInfo(None, None), passes.NOW))
 
 
 def write(store: Store) -> None:

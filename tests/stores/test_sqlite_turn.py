@@ -17,7 +17,7 @@ import pytest
 
 from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.pass_report import Draft
-from ctisync.core.state import ConsumerState, feed_answered
+from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store, Writer
 from ctisync.stores.sqlite.connection import open_writable, translate_errors
@@ -59,11 +59,11 @@ def write(store: Store) -> None:
 
 
 def checked(store: Store) -> None:
-    store.record_check(OTHER, feed_answered(ConsumerState(), ConsumerInfo(None, None), passes.NOW))
+    store.record_check(OTHER, ConsumerState().feed_answered(ConsumerInfo(None, None), passes.NOW))
 
 
 def remember(store: Store) -> None:
-    draft = Draft(OTHER, "sync", pass_id="0123456789ab", began_at=passes.NOW, began=0.0)
+    draft = Draft(consumer=OTHER, command="sync", pass_id="0123456789ab", began_at=passes.NOW, began=0.0)
     store.remember(draft.ended(StoreUnavailable("it was away"), now=1.0).report, 10, 0.2)
 
 

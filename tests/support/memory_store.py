@@ -15,7 +15,7 @@ from ctisync.core.findings import Finding
 from ctisync.core.health import CheckResult, ok
 from ctisync.core.model import Consumer, Footprint, Put, Record, Snapshot, Write
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, Summary, load_abandoned, load_begun
+from ctisync.core.state import ConsumerState, Summary
 from ctisync.errors import AnotherPass
 from ctisync.stores import invariants
 
@@ -205,7 +205,7 @@ class MemoryWriter:
         """What the range that is being written comes to."""
         kept = storage.get(consumer)
         storage.put(
-            consumer, msgspec.structs.replace(kept, state=load_abandoned(kept.state), writer=self._token)
+            consumer, msgspec.structs.replace(kept, state=kept.state.load_abandoned(), writer=self._token)
         )
 
     @property
@@ -219,14 +219,14 @@ class MemoryWriter:
 
     @contextmanager
     def load(self, snapshot: Snapshot) -> Iterator["MemoryLoad"]:
-        self.save(load_begun(self.state))
+        self.save(self.state.load_begun())
         load = MemoryLoad(self)
         try:
             yield load
         finally:
             if not load.published:
                 with suppress(AnotherPass):
-                    self.save(load_abandoned(self.state))
+                    self.save(self.state.load_abandoned())
 
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         kept = self.mine().content

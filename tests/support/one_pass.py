@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ctisync.core.model import Consumer, ConsumerInfo
+from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft, Ended, PassReport
 from ctisync.core.steps import Policy
 from ctisync.ports import Clock, CommandManager, Log, PassFeed, PassStore
@@ -22,7 +22,11 @@ def parts_of(
     check_time: Callable[[], None] = lambda: None,
 ) -> Parts:
     draft = Draft(
-        consumer, policy.mode, pass_id="0123456789ab", began_at=clock.now(), began=clock.monotonic()
+        consumer=consumer,
+        command=policy.mode,
+        pass_id="0123456789ab",
+        began_at=clock.now(),
+        began=clock.monotonic(),
     )
     return Parts(
         consumer=consumer,
@@ -37,9 +41,9 @@ def parts_of(
     )
 
 
-def passed(parts: Parts, offered: ConsumerInfo | None = None) -> PassReport:
+def passed(parts: Parts) -> PassReport:
     """Run a pass; returns its report. Raises the error that ended it."""
-    return good(run_pass(parts, offered))
+    return good(run_pass(parts))
 
 
 def good(ended: Ended) -> PassReport:

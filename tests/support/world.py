@@ -17,7 +17,7 @@ from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import open_file, snapshot_offset
 from ctisync.ports import Store
 from ctisync.sync.parts import Parts
-from ctisync.sync.run_pass import load_file
+from ctisync.sync.run_pass import run_pass
 from ctisync.system.locks import lock_beside
 from tests.support.clock import FakeClock
 from tests.support.command_manager import CommandManagerStandIn
@@ -61,7 +61,7 @@ class World:
         offset, _ = snapshot_offset(file, path.name, packaged)
 
         def load(parts: Parts) -> PassReport:
-            return good(load_file(parts, file, Snapshot(str(path), offset)))
+            return good(run_pass(parts, Snapshot(str(path), offset), file))
 
         return self._pass("init-snapshot", load)
 

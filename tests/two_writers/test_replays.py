@@ -12,7 +12,6 @@ import pytest
 
 from ctisync.core.fold import fold, touched
 from ctisync.core.model import Change, Consumer, OffsetRange
-from ctisync.core.state import advanced
 from ctisync.ports import Store
 from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
@@ -80,7 +79,7 @@ def apply_some(store: Store, consumer: Consumer, changes: list[Change], offsets:
         if changes:
             per_resource = touched(changes, consumer)
             folded = fold(per_resource, writer.read_in_parts(list(per_resource)))
-            writer.apply(folded.writes, advanced(writer.state, changes[-1].offset, kit.NOW))
+            writer.apply(folded.writes, writer.state.advanced(changes[-1].offset, kit.NOW))
         writer.save(before)
 
 

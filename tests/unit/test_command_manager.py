@@ -12,6 +12,7 @@ from ctisync.command_manager import CommandManagerClient, _accepts
 from ctisync.core.health import CheckResult
 from ctisync.errors import CommandNotAccepted, ConfigurationError
 from ctisync.system.clock import SystemClock
+from ctisync.tls import Files
 from tests.support.command_manager import PATH, Command, CommandManagerStandIn, Failure, refusal
 from tests.support.feed_simulator import unused_port
 from tests.support.tls_proxy import tls_proxy
@@ -122,10 +123,10 @@ def test_credentials_go_along_and_redirects_do_not_take_them_elsewhere(
     manager: CommandManagerStandIn,
 ) -> None:
     with CommandManagerStandIn(username="admin", password="p:w") as guarded:
-        client(guarded.url, username="admin", password="p:w").send_update("wazuh-cve", 3)
+        client(guarded.url, login=("admin", "p:w")).send_update("wazuh-cve", 3)
         assert len(guarded.commands) == 1
         with pytest.raises(CommandNotAccepted) as caught:
-            client(guarded.url, username="admin", password="wrong").send_update("wazuh-cve", 3)
+            client(guarded.url, login=("admin", "wrong")).send_update("wazuh-cve", 3)
 
     assert "answered 401" in caught.value.message
     assert "password_file" in (caught.value.hint or "")
@@ -165,7 +166,7 @@ def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(tmp_path: Path) -> 
     (tmp_path / "ca.pem").write_text("not a certificate")
 
     with pytest.raises(ConfigurationError, match=r"ca_file .* cannot be used"):
-        client("https://h:9200", ca_file=tmp_path / "ca.pem")
+        client("https://h:9200", files=Files("command_manager", tmp_path / "ca.pem"))
 
 
 def feed_answered(*urls: str, timeout: float = 60.0, **credentials: Any) -> CheckResult:
@@ -189,8 +190,8 @@ def test_a_look_at_a_server_without_the_plugin_says_so(manager: CommandManagerSt
 
 def test_a_check_distinguishes_a_wrong_password_from_a_right_one() -> None:
     with CommandManagerStandIn(username="admin", password="p:w") as guarded:
-        assert feed_answered(guarded.url, username="admin", password="p:w").health == "ok"
-        result = feed_answered(guarded.url, username="admin", password="wrong")
+        assert feed_answered(guarded.url, login=("admin", "p:w")).health == "ok"
+        result = feed_answered(guarded.url, login=("admin", "wrong"))
     assert result.health == "failed"
     assert "password_file" in str(result.hint)
     assert "wrong" not in result.text

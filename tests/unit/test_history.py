@@ -37,9 +37,9 @@ def log(reports: list[PassReport], resource: str | None = None) -> list[tuple[in
 
 def begun() -> Draft:
     """Of a pass that began at offset 0, and comes to a good end."""
-    draft = Draft(Consumer(), "sync", pass_id="p", began_at=BEGAN, began=0.0)
+    draft = Draft(consumer=Consumer(), command="sync", pass_id="p", began_at=BEGAN, began=0.0)
     draft.set_state(ConsumerState(), commands=True)
-    draft.set_end(End("up-to-date", ""))
+    draft.end = End("up-to-date", "")
     return draft
 
 

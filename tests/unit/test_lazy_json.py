@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from ctisync.core import json_text
-from ctisync.core.json_text import may_be_opened, opened, whole
+from ctisync.core.json_text import may_be_opened, opened
 from ctisync.core.model import Json
+from tests.support.patches import whole
 
 PAD: Final = "x" * 1100
 """With it, a text is long enough to be opened."""

@@ -54,7 +54,7 @@ class Cost(NamedTuple):
 
 
 def draft() -> Draft:
-    return Draft(CONSUMER, "sync", pass_id="abc", began_at=NOW, began=10.0)
+    return Draft(consumer=CONSUMER, command="sync", pass_id="abc", began_at=NOW, began=10.0)
 
 
 def folded(*writes: Write, created: tuple[str, ...] = ()) -> Folded:
@@ -64,7 +64,7 @@ def folded(*writes: Write, created: tuple[str, ...] = ()) -> Folded:
 def test_what_the_steps_did_is_summed_up_and_the_last_state_is_where_it_stands() -> None:
     made = draft()
     made.set_state(STATE, commands=True)
-    made.set_traffic(Cost(received=1234, retries=1))
+    made.traffic = Cost(received=1234, retries=1)
     made.add_load(3, 40)
     put = [Put(record(f"CVE-{number}", 4 + number)) for number in range(3)]
     gone = Delete("CVE-0", 9)
@@ -76,7 +76,7 @@ def test_what_the_steps_did_is_summed_up_and_the_last_state_is_where_it_stands()
     assert made.add_range(7, folded(gone)) == [Touched(9, "deleted", "CVE-0")]
     owing = msgspec.structs.replace(STATE, offset=15, last_offset=20, owed=Owed(15))
     made.set_state(owing, commands=True)
-    made.set_end(End("up-to-date", "all of it"))
+    made.end = End("up-to-date", "all of it")
 
     report, error = made.ended(None, now=12.5)
 
@@ -126,14 +126,14 @@ def test_a_pass_that_never_saw_the_store_knows_its_error_and_nothing_else() -> N
 
 def test_an_error_is_the_outcome_even_where_the_pass_came_to_its_end() -> None:
     made = draft()
-    made.set_end(End("blocked", "change 4"))
+    made.end = End("blocked", "change 4")
     report = made.ended(Blocked(f"{CONSUMER}: change 4 of CVE-1"), now=11.0).report
     assert (report.outcome, report.why) == ("blocked", f"{CONSUMER}: change 4 of CVE-1")
 
 
 def test_a_signal_is_answered_with_what_the_next_pass_will_do() -> None:
     """Who stops an init-snapshot must learn whether it was stored that it is asked for."""
-    made = Draft(CONSUMER, "init-snapshot", pass_id="abc", began_at=NOW, began=0.0)
+    made = Draft(consumer=CONSUMER, command="init-snapshot", pass_id="abc", began_at=NOW, began=0.0)
     assert made.after_stop == "run the same command again"
     made.set_state(msgspec.structs.replace(STATE, requested=LoadRequest(CONSUMER, NOW)), commands=True)
     assert made.after_stop.startswith(
@@ -171,7 +171,7 @@ def test_a_time_in_the_future_is_no_sign_that_a_content_is_in_step(behind: int) 
     report = but(exit_code=5, last_offset=5 + behind, checked_at=ahead, updated_at=ahead)
     assert report.in_step_at is None
     assert report.reasons() == ["error", "stale"]
-    figures = {gauge.name: gauge.of(report) for gauge in GAUGES}
+    figures = {name: value_of(report) for name, (_, value_of) in GAUGES.items()}
     for time in ("in_step", "checked", "updated"):
         assert figures[f"ctisync_{time}_timestamp_seconds"] is None
 

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from ctisync.core import patch
 from ctisync.core.model import Json
+from tests.support.patches import patched
 from tests.support.rfc6902 import containers
 
 OPERATIONS = ["add", "remove", "replace", "move", "copy", "test"]
@@ -17,7 +18,7 @@ def refusal(document: Json, *operations: Json) -> patch.PatchError:
     """The error of a patch that must fail, and must leave its arguments as they were."""
     before = copy.deepcopy((document, operations))
     with pytest.raises(patch.PatchError) as caught:
-        patch.apply(document, list(operations))
+        patched(document, list(operations))
     assert repr((document, operations)) == repr(before)
     return caught.value
 
@@ -68,11 +69,11 @@ def test_values_of_different_meaning_never_pass_a_test_operation(there: Json, ex
     ],
 )
 def test_values_of_the_same_meaning_pass_a_test_operation(there: Json, expected: Json) -> None:
-    assert patch.apply({"k": there}, [{"op": "test", "path": "/k", "value": expected}]) == {"k": there}
+    assert patched({"k": there}, [{"op": "test", "path": "/k", "value": expected}]) == {"k": there}
 
 
 def test_the_whole_document_can_be_tested() -> None:
-    assert patch.apply([1], [{"op": "test", "path": "", "value": [Decimal(1)]}]) == [1]
+    assert patched([1], [{"op": "test", "path": "", "value": [Decimal(1)]}]) == [1]
 
 
 # --- pointers ------------------------------------------------------------------------------------
@@ -138,13 +139,13 @@ def test_a_member_named_dash_is_a_member_like_others() -> None:
         {"op": "move", "from": "/01", "path": "/-1"},
         {"op": "remove", "path": "/-"},
     ]
-    assert patch.apply({}, operations) == {"-1": 2}
+    assert patched({}, operations) == {"-1": 2}
 
 
 def test_escapes_are_resolved_once_and_in_the_right_order() -> None:
     operations = [{"op": "replace", "path": f"/{token}", "value": token} for token in ("~01", "~0", "~1", "")]
     expected = {"~1": "~01", "~": "~0", "/": "~1", "": ""}
-    assert patch.apply(dict.fromkeys(expected), operations) == expected
+    assert patched(dict.fromkeys(expected), operations) == expected
 
 
 @pytest.mark.parametrize("path", ["/~2", "/~", "/a~", "k", "#/k", "/k/~x"])
@@ -175,12 +176,12 @@ def test_the_whole_document_cannot_be_removed_copied_or_moved(document: Json, op
 @pytest.mark.parametrize("value", [{}, [], "x", None])
 @pytest.mark.parametrize("op", ["add", "replace"])
 def test_the_whole_document_can_be_replaced_whatever_it_is(op: str, document: Json, value: Json) -> None:
-    assert patch.apply(document, [{"op": op, "path": "", "value": value}]) == value
+    assert patched(document, [{"op": op, "path": "", "value": value}]) == value
 
 
 def test_a_part_can_become_the_whole_document() -> None:
-    assert patch.apply({"k": [1, {"x": 2}]}, [{"op": "move", "from": "/k/1", "path": ""}]) == {"x": 2}
-    assert patch.apply({"k": [1, {"x": 2}]}, [{"op": "copy", "from": "/k", "path": ""}]) == [1, {"x": 2}]
+    assert patched({"k": [1, {"x": 2}]}, [{"op": "move", "from": "/k/1", "path": ""}]) == {"x": 2}
+    assert patched({"k": [1, {"x": 2}]}, [{"op": "copy", "from": "/k", "path": ""}]) == [1, {"x": 2}]
 
 
 # --- move ----------------------------------------------------------------------------------------
@@ -195,16 +196,16 @@ def test_a_value_cannot_be_moved_into_itself(source: str, path: str) -> None:
 
 
 def test_a_name_that_begins_like_another_is_not_its_child() -> None:
-    assert patch.apply({"a": 1}, [{"op": "move", "from": "/a", "path": "/ab"}]) == {"ab": 1}
+    assert patched({"a": 1}, [{"op": "move", "from": "/a", "path": "/ab"}]) == {"ab": 1}
 
 
 def test_a_move_removes_before_it_adds() -> None:
-    assert patch.apply([1, 2, 3], [{"op": "move", "from": "/0", "path": "/2"}]) == [2, 3, 1]
+    assert patched([1, 2, 3], [{"op": "move", "from": "/0", "path": "/2"}]) == [2, 3, 1]
     assert refusal([1, 2, 3], {"op": "move", "from": "/0", "path": "/3"}).operation == 0
 
 
 def test_a_move_to_its_own_place_still_needs_a_value_there() -> None:
-    assert patch.apply({"k": 1}, [{"op": "move", "from": "/k", "path": "/k"}]) == {"k": 1}
+    assert patched({"k": 1}, [{"op": "move", "from": "/k", "path": "/k"}]) == {"k": 1}
     assert refusal({"k": 1}, {"op": "move", "from": "/x", "path": "/x"}).operation == 0
 
 
@@ -250,12 +251,12 @@ def test_a_malformed_operation_is_a_patch_error_with_its_index(operation: Json) 
 @pytest.mark.parametrize("operations", [None, {}, {"op": "remove", "path": "/k"}, "[]", 1, True], ids=repr)
 def test_operations_that_are_no_array_are_refused(operations: Json) -> None:
     with pytest.raises(patch.PatchError) as caught:
-        patch.apply({"k": 1}, operations)
-    assert (caught.value.operation, caught.value.reason) == (-1, "the operations are not an array")
+        patched({"k": 1}, operations)
+    assert (caught.value.operation, caught.value.reason) == (None, "the operations are not an array")
 
 
 def test_members_that_the_rfc_does_not_know_are_ignored() -> None:
-    assert patch.apply({"k": 1}, [{"op": "remove", "path": "/k", "value": 2, "note": []}]) == {}
+    assert patched({"k": 1}, [{"op": "remove", "path": "/k", "value": 2, "note": []}]) == {}
 
 
 # --- what an operator reads ----------------------------------------------------------------------
@@ -264,7 +265,6 @@ def test_members_that_the_rfc_does_not_know_are_ignored() -> None:
 def test_the_error_says_which_operation_failed_and_why() -> None:
     error = refusal({"k": 1}, {"op": "remove", "path": "/k"}, {"op": "replace", "path": "/k/x", "value": 1})
     assert (error.operation, error.reason) == (1, "replace /k/x: 'k' does not exist")
-    assert str(error) == "operation 1: replace /k/x: 'k' does not exist"
 
 
 def test_the_reason_is_one_short_line_without_the_document() -> None:
@@ -299,7 +299,7 @@ def test_later_operations_do_not_alter_the_values_of_earlier_ones() -> None:
     ]
     before = copy.deepcopy(operations)
     for _ in range(2):  # the same operations mean the same the second time
-        assert patch.apply({"y": 0}, operations) == {"x": {"list": [1, 2]}, "y": {"list": [1, 2]}}
+        assert patched({"y": 0}, operations) == {"x": {"list": [1, 2]}, "y": {"list": [1, 2]}}
     assert operations == before
 
 
@@ -310,50 +310,20 @@ def test_the_result_shares_no_container_with_document_or_operations() -> None:
         {"op": "copy", "from": "/a", "path": "/copied"},
         {"op": "move", "from": "/a", "path": "/moved"},
     ]
-    result = patch.apply(document, operations)
+    result = patched(document, operations)
     ids = list(containers(result))
     assert len(ids) == len(set(ids))
     assert not set(ids) & {*containers(document), *containers(operations)}
 
 
-def test_an_empty_patch_gives_an_equal_document_that_is_not_the_same() -> None:
+def test_an_empty_patch_changes_nothing() -> None:
     document = {"a": [1]}
-    result = patch.apply(document, [])
-    assert result == document
-    assert not {*containers(result)} & {*containers(document)}
-
-
-# --- many patches on one document ----------------------------------------------------------------
-
-
-def test_a_series_of_patches_copies_the_document_once() -> None:
-    document = {"n": 0, "big": {"k": [1]}}
-    working = patch.Working(document)
-    assert working.document is document
-    working.apply([{"op": "replace", "path": "/n", "value": 1}])
-    copied = working.document["big"]
-    for n in range(2, 20):
-        working.apply([{"op": "replace", "path": "/n", "value": n}])
-    assert working.document == {"n": 19, "big": {"k": [1]}}
-    assert working.document["big"] is copied
-    assert copied is not document["big"]
-    assert document == {"n": 0, "big": {"k": [1]}}
-
-
-def test_a_document_whose_patch_failed_cannot_be_used_any_more() -> None:
-    working = patch.Working({"k": 1})
-    working.apply([{"op": "add", "path": "/x", "value": 1}])
-    with pytest.raises(patch.PatchError):
-        working.apply([{"op": "remove", "path": "/x"}, {"op": "remove", "path": "/x"}])
-    with pytest.raises(RuntimeError, match="start again with the original"):
-        _ = working.document
-    with pytest.raises(RuntimeError, match="start again with the original"):
-        working.apply([])
+    assert patched(document, []) == document
 
 
 def test_a_value_that_cannot_be_decoded_when_it_is_reached_is_no_fault_of_the_operation() -> None:
-    working = patch.Working({"a": Raw(b"1E+9999999999999999999")}, owned=True)
+    working = patch.Working({"a": Raw(b"1E+9999999999999999999")})
     with pytest.raises(patch.PatchError) as caught:
         working.apply([{"op": "test", "path": "/a", "value": 1}])
-    assert caught.value.operation == -1
+    assert caught.value.operation is None
     assert caught.value.reason == "the document cannot be decoded: a number's exponent is out of range"

@@ -4,11 +4,12 @@ import pytest
 
 from ctisync.core import patch
 from ctisync.core.model import Json
+from tests.support.patches import patched
 
 
 def reason(operation: Json) -> str:
     with pytest.raises(patch.PatchError) as caught:
-        patch.apply({}, [operation])
+        patched({}, [operation])
     return caught.value.reason
 
 
@@ -16,8 +17,8 @@ def reason(operation: Json) -> str:
     ("operation", "why"),
     [
         (7, "it is not an object"),
-        ({}, "the operation is unknown"),
-        ({"op": 7, "path": ["k"]}, "the operation is unknown"),
+        ({}, "it has no 'path'"),
+        ({"op": 7, "path": ["k"]}, "its 'path' is not a JSON Pointer"),
     ],
 )
 def test_of_an_operation_without_name_and_path_only_the_reason_is_shown(operation: Json, why: str) -> None:
@@ -25,4 +26,4 @@ def test_of_an_operation_without_name_and_path_only_the_reason_is_shown(operatio
 
 
 def test_however_long_a_name_and_a_path_are_the_reason_is_shown_behind_them() -> None:
-    assert reason({"op": "o" * 1000, "path": "p" * 1000}).endswith("p: the operation is unknown")
+    assert reason({"op": "o" * 1000, "path": "/" + "p" * 1000}).endswith("p: the operation is unknown")

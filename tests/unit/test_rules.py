@@ -127,7 +127,7 @@ def test_no_sequence_of_transitions_leads_to_a_finding(seed: int) -> None:
     for _ in range(40):
         last += chance.randrange(1500)
         now += timedelta(minutes=1)
-        state = transitions.feed_answered(state, ConsumerInfo(last, Snapshot(f"s{last}", last)), now)
+        state = state.feed_answered(ConsumerInfo(last, Snapshot(f"s{last}", last)), now)
         state = one_step(state, last, now, chance)
         assert list(check_state(state)) == [], state
         assert list(check_count(state, 7 if state.content else None)) == []
@@ -139,27 +139,27 @@ def test_no_sequence_of_transitions_leads_to_a_finding(seed: int) -> None:
 def one_step(state: ConsumerState, last: int, now: datetime, chance: random.Random) -> ConsumerState:
     if chance.random() < 0.3:
         state = (
-            transitions.command_accepted(state, state.offset, now)
+            state.command_accepted(state.offset, now)
             if chance.random() < 0.5 or state.owed is None
-            else transitions.command_refused(state)
+            else state.command_refused()
         )
     if state.offset == 0 or chance.random() < 0.1:
         if chance.random() < 0.3:
-            return transitions.load_begun(state)
+            return state.load_begun()
         at = chance.randrange(1, last + 1)
-        return transitions.initialised(state, Snapshot(f"s{at}", at), Consumer(), now)
+        return state.initialised(Snapshot(f"s{at}", at), Consumer(), now)
     expected = transitions.next_range(state, last, MAX_RANGE)
     if expected.to <= expected.after:
         return state
     failed = FailedChange(chance.randint(expected.after + 1, expected.to), "CVE-1", 0, "why", f"d{last}")
     match chance.randrange(5):
         case 0:
-            return transitions.interrupted(state, failed, now)
+            return state.interrupted(failed, now)
         case 1:
-            return transitions.blocked(state, failed)
+            return state.blocked(failed)
         case 2:
             return but(state, range_to=expected.to)  # as a store without transactions does
-    return transitions.advanced(state, expected.to, now)
+    return state.advanced(expected.to, now)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_what_only_decoding_shows_is_a_finding_of_a_deep_audit_alone(
 def test_the_quick_way_passes_no_record_about_which_the_rules_say_anything(
     limits: Limits, deep: bool
 ) -> None:
-    """Else a difference would be lost; and it passes most, else it would not be quick."""
+    """Else a difference would be lost; and it reads the usual lines, else it would not be quick."""
     state = but(READY, offset=150, last_offset=150)
     rules = RecordRules(state, limits, deep=deep)
     usual = made_up(40)
@@ -322,13 +322,10 @@ def test_the_quick_way_passes_no_record_about_which_the_rules_say_anything(
     stored = [*usual, *awkward(), *odd, *mislabelled, *moved, *cut, *twice, record("TID-1", 5)]
     read = reader(limits)([each.line for each in stored])
 
-    passed = [one for one, line in zip(stored, read, strict=True) if rules.allow(one, line)]
-
-    assert [finding for each in passed for finding in rules.check(each)] == []
+    for one, line in zip(stored, read, strict=True):
+        assert list(rules.check(one, line)) == list(rules.check(one)), one.name
     if limits is USUAL_LIMITS and any(read):  # some platforms have no fast reader
-        assert {each.name for each in usual} <= {each.name for each in passed}
-    if deep:
-        assert not [each for each in twice if each in passed]
+        assert all(read[: len(usual)])
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])

@@ -18,9 +18,9 @@ FAILED = FailedChange(1501, "CVE-2024-1", 2, "why", "d1", snapshot_link="link-60
 
 def test_what_the_feed_leaves_out_does_not_wipe_what_is_stored() -> None:
     stored = ConsumerState(last_offset=5, last_snapshot_link="l")
-    after = transitions.feed_answered(stored, ConsumerInfo(None, None), NOW)
+    after = stored.feed_answered(ConsumerInfo(None, None), NOW)
     assert (after.last_offset, after.last_snapshot_link, after.checked_at) == (5, "l", NOW)
-    after = transitions.feed_answered(stored, ConsumerInfo(6, SNAPSHOT), NOW)
+    after = stored.feed_answered(ConsumerInfo(6, SNAPSHOT), NOW)
     assert (after.last_offset, after.last_snapshot_link) == (6, "link-700")
 
 
@@ -28,7 +28,7 @@ def test_initialising_stands_at_the_snapshots_offset_and_owes_a_command() -> Non
     before = ConsumerState(
         loading=True, range_to=3, refused=RefusedSnapshot("l", None, None, "r"), owed=Owed(5, attempts=2)
     )
-    after = transitions.initialised(before, SNAPSHOT, Consumer(), NOW)
+    after = before.initialised(SNAPSHOT, Consumer(), NOW)
     assert (after.offset, after.snapshot_offset, after.owed) == (700, 700, Owed(700, attempts=2))
     assert (after.content, after.loading, after.range_to, after.refused) == (True, False, None, None)
     assert (after.stored_for, after.updated_at) == (Consumer(), NOW)
@@ -36,22 +36,22 @@ def test_initialising_stands_at_the_snapshots_offset_and_owes_a_command() -> Non
 
 
 def test_a_failed_change_ahead_of_the_snapshot_is_remembered_as_tried_with_it() -> None:
-    after = transitions.initialised(ConsumerState(failed=FAILED), SNAPSHOT, Consumer(), NOW)
+    after = ConsumerState(failed=FAILED).initialised(SNAPSHOT, Consumer(), NOW)
     assert after.failed is not None
     assert (after.failed.reinitialised, after.failed.snapshot_link) == (True, "link-700")
-    past = transitions.initialised(ConsumerState(failed=FAILED), Snapshot("l", 1501), Consumer(), NOW)
+    past = ConsumerState(failed=FAILED).initialised(Snapshot("l", 1501), Consumer(), NOW)
     assert past.failed is None
 
 
 def test_advancing_past_a_failed_change_forgets_it_and_no_sooner() -> None:
-    blocked = transitions.blocked(READY, FAILED)
-    assert transitions.advanced(blocked, 1500, NOW).failed is not None
-    assert transitions.advanced(blocked, 1501, NOW).failed is None
+    blocked = READY.blocked(FAILED)
+    assert blocked.advanced(1500, NOW).failed is not None
+    assert blocked.advanced(1501, NOW).failed is None
 
 
 def test_an_advance_owes_a_command_for_the_offset_then_indexed() -> None:
     begun = msgspec.structs.replace(READY, range_to=1300)
-    after = transitions.advanced(begun, 1300, NOW)
+    after = begun.advanced(1300, NOW)
     assert (after.offset, after.owed, after.range_to, after.updated_at) == (1300, Owed(1300), None, NOW)
 
 
@@ -60,11 +60,11 @@ def test_an_advance_that_claims_more_than_there_is_cannot_be_made(
     offset: int, content: bool, to: int
 ) -> None:
     with pytest.raises(ValueError, match="cannot advance"):
-        transitions.advanced(ConsumerState(offset=offset, content=content), to, NOW)
+        ConsumerState(offset=offset, content=content).advanced(to, NOW)
 
 
 def test_an_interruption_sets_the_offset_to_0_and_says_when() -> None:
-    after = transitions.interrupted(READY, FAILED, NOW)
+    after = READY.interrupted(FAILED, NOW)
     assert (after.offset, after.content, after.reinitialised_at) == (0, True, NOW)
     assert after.failed is not None
     assert after.failed.reinitialised
@@ -72,27 +72,27 @@ def test_an_interruption_sets_the_offset_to_0_and_says_when() -> None:
 
 
 def test_commands_are_owed_until_accepted() -> None:
-    owing = transitions.advanced(READY, 1300, NOW)
-    refused = transitions.command_refused(transitions.command_refused(owing))
+    owing = READY.advanced(1300, NOW)
+    refused = owing.command_refused().command_refused()
     assert refused.owed == Owed(1300, attempts=2)
-    assert transitions.command_needless(refused) == msgspec.structs.replace(refused, owed=None)
-    accepted = transitions.command_accepted(refused, 1300, NOW)
+    assert refused.command_needless() == msgspec.structs.replace(refused, owed=None)
+    accepted = refused.command_accepted(1300, NOW)
     assert (accepted.owed, accepted.accepted) == (None, Accepted(1300, NOW))
     with pytest.raises(ValueError, match="no command"):
-        transitions.command_refused(READY)
+        READY.command_refused()
 
 
 @pytest.mark.parametrize(
     ("stored", "phase"),
     [
         (ConsumerState(), "empty"),
-        (transitions.load_begun(ConsumerState()), "loading"),
-        (transitions.load_abandoned(transitions.load_begun(READY)), "ready"),
+        (ConsumerState().load_begun(), "loading"),
+        (READY.load_begun().load_abandoned(), "ready"),
         (READY, "ready"),
         (msgspec.structs.replace(READY, offset=1), "ready"),
         (msgspec.structs.replace(READY, content=False), "empty"),
-        (transitions.load_begun(READY), "loading"),
-        (transitions.blocked(READY, FAILED), "blocked"),
+        (READY.load_begun(), "loading"),
+        (READY.blocked(FAILED), "blocked"),
     ],
 )
 def test_the_phase_says_what_readers_and_operators_can_count_on(stored: ConsumerState, phase: str) -> None:
@@ -121,26 +121,26 @@ def test_what_is_behind_was_in_step_when_it_last_changed_and_no_later_than_the_f
 def test_a_load_that_leaves_the_content_behind_does_not_make_it_younger() -> None:
     """A blocked content would be initialised from the same snapshot every day, and never be stale."""
     in_step = ConsumerState(offset=9, last_offset=9, content=True, checked_at=NOW, updated_at=NOW)
-    behind = transitions.feed_answered(in_step, ConsumerInfo(20, None), NOW + timedelta(hours=1))
+    behind = in_step.feed_answered(ConsumerInfo(20, None), NOW + timedelta(hours=1))
     assert behind.in_step_at == NOW
     for day in range(1, 4):
         now = NOW + timedelta(days=day)
-        behind = transitions.feed_answered(behind, ConsumerInfo(20, None), now)
-        behind = transitions.interrupted(behind, FAILED, now)
-        behind = transitions.initialised(behind, Snapshot("l", 8), Consumer(), now)
-        behind = transitions.advanced(behind, 10, now)
+        behind = behind.feed_answered(ConsumerInfo(20, None), now)
+        behind = behind.interrupted(FAILED, now)
+        behind = behind.initialised(Snapshot("l", 8), Consumer(), now)
+        behind = behind.advanced(10, now)
         assert behind.in_step_at == NOW
         assert behind.is_stale(timedelta(hours=23), now)
         assert not behind.is_stale(timedelta(hours=24) * day, now)
-    assert transitions.advanced(behind, 20, NOW).in_step_at == behind.checked_at
+    assert behind.advanced(20, NOW).in_step_at == behind.checked_at
 
 
 def test_a_content_that_never_was_in_step_is_as_old_as_its_first_load() -> None:
-    answered = transitions.feed_answered(ConsumerState(), ConsumerInfo(20, None), NOW)
-    loaded = transitions.initialised(answered, Snapshot("l", 8), Consumer(), NOW)
+    answered = ConsumerState().feed_answered(ConsumerInfo(20, None), NOW)
+    loaded = answered.initialised(Snapshot("l", 8), Consumer(), NOW)
     later = NOW + timedelta(days=1)
-    again = transitions.initialised(
-        transitions.feed_answered(loaded, ConsumerInfo(20, None), later), Snapshot("l", 8), Consumer(), later
+    again = loaded.feed_answered(ConsumerInfo(20, None), later).initialised(
+        Snapshot("l", 8), Consumer(), later
     )
     assert (loaded.in_step_at, again.in_step_at) == (NOW, NOW)
 
@@ -149,18 +149,16 @@ def test_a_content_that_was_in_step_until_the_feed_went_on_is_not_as_old_as_its_
     """A feed that stood still for days and then answers once would make each content stale."""
     changed = NOW - timedelta(days=5)
     quiet = ConsumerState(offset=9, last_offset=9, content=True, checked_at=NOW, updated_at=changed)
-    assert (
-        transitions.feed_answered(quiet, ConsumerInfo(10, None), NOW + timedelta(hours=1)).in_step_at == NOW
-    )
+    assert quiet.feed_answered(ConsumerInfo(10, None), NOW + timedelta(hours=1)).in_step_at == NOW
 
 
 def test_a_check_without_an_answer_is_a_try() -> None:
-    answered = transitions.feed_answered(READY, ConsumerInfo(None, None), NOW)
+    answered = READY.feed_answered(ConsumerInfo(None, None), NOW)
     later = NOW + timedelta(hours=1)
-    unanswered = transitions.unanswered(answered, later)
+    unanswered = answered.unanswered(later)
     assert (unanswered.checked_at, unanswered.tried_at) == (NOW, later)
     assert invariants.differs_by_check(answered, unanswered)
-    again = transitions.feed_answered(unanswered, ConsumerInfo(None, None), later + timedelta(hours=1))
+    again = unanswered.feed_answered(ConsumerInfo(None, None), later + timedelta(hours=1))
     assert again.tried_at == again.checked_at == later + timedelta(hours=1)
 
 
@@ -168,11 +166,11 @@ def test_when_the_feed_answers_no_time_stays_that_lies_in_the_future() -> None:
     """A pass whose clock was ahead has stored it; monitoring would count from it for years."""
     ahead = NOW + timedelta(days=3650)
     stored = ConsumerState(offset=9, last_offset=9, checked_at=ahead, updated_at=ahead)
-    mended = transitions.feed_answered(stored, ConsumerInfo(9, None), NOW)
+    mended = stored.feed_answered(ConsumerInfo(9, None), NOW)
     assert (mended.checked_at, mended.updated_at) == (NOW, NOW)
     earlier = NOW - timedelta(days=1)
     kept = msgspec.structs.replace(stored, updated_at=earlier)
-    assert transitions.feed_answered(kept, ConsumerInfo(9, None), NOW).updated_at == earlier
+    assert kept.feed_answered(ConsumerInfo(9, None), NOW).updated_at == earlier
 
 
 @pytest.mark.parametrize("unknown", ["last_offset", "checked_at"])
@@ -183,7 +181,7 @@ def test_without_an_answer_nothing_counts_as_in_step(unknown: str) -> None:
 
 def test_a_refused_snapshot_is_remembered() -> None:
     refused = RefusedSnapshot("l", '"e"', 5, "no ZIP")
-    assert transitions.snapshot_refused(READY, refused).refused == refused
+    assert READY.snapshot_refused(refused).refused == refused
 
 
 def test_the_next_range_is_the_begun_one_else_the_next_offsets() -> None:
@@ -194,11 +192,11 @@ def test_the_next_range_is_the_begun_one_else_the_next_offsets() -> None:
 
 
 def test_a_blocked_change_that_was_tried_stays_tried_so_that_it_cannot_loop() -> None:
-    tried = transitions.initialised(ConsumerState(failed=FAILED), SNAPSHOT, Consumer(), NOW)
-    again = transitions.blocked(tried, FAILED.while_offered("link-700"))
+    tried = ConsumerState(failed=FAILED).initialised(SNAPSHOT, Consumer(), NOW)
+    again = tried.blocked(FAILED.while_offered("link-700"))
     assert again.failed is not None
     assert (again.failed.blocked, again.failed.reinitialised) == (True, True)
-    elsewhere = transitions.blocked(tried, FAILED.while_offered("link-800"))
+    elsewhere = tried.blocked(FAILED.while_offered("link-800"))
     assert elsewhere.failed is not None
     assert not elsewhere.failed.reinitialised
 
@@ -215,29 +213,29 @@ def test_a_change_is_tried_once_it_has_led_to_an_initialisation_and_not_when_it_
 def test_a_useless_snapshot_is_remembered_until_another_one_is_loaded() -> None:
     """A range that passes over the change and meets the next else fetches the snapshot each time."""
     behind = msgspec.structs.replace(FAILED, offset=FAILED.offset + 1, digest="d2")
-    assert not transitions.blocked(READY, FAILED).has_tried(behind), "it only waits"
-    waiting = transitions.blocked(READY, FAILED, initialised_now=True)
-    passed = transitions.advanced(waiting, FAILED.offset, NOW)
+    assert not READY.blocked(FAILED).has_tried(behind), "it only waits"
+    waiting = READY.blocked(FAILED, initialised_now=True)
+    passed = waiting.advanced(FAILED.offset, NOW)
     assert passed.failed is None
-    for state in (waiting, passed, transitions.blocked(passed, behind)):
+    for state in (waiting, passed, passed.blocked(behind)):
         assert state.has_tried(behind)
         assert not state.has_tried(msgspec.structs.replace(behind, snapshot_link="another"))
         assert not state.has_tried(msgspec.structs.replace(behind, snapshot_link=None))
     same = Snapshot(FAILED.snapshot_link or "", 700)
-    assert transitions.initialised(passed, same, Consumer(), NOW).useless_snapshot == same.link
-    assert transitions.initialised(passed, Snapshot("another", 700), Consumer(), NOW).useless_snapshot is None
+    assert passed.initialised(same, Consumer(), NOW).useless_snapshot == same.link
+    assert passed.initialised(Snapshot("another", 700), Consumer(), NOW).useless_snapshot is None
 
 
 def test_a_content_that_begins_again_is_neither_blocked_nor_within_a_range() -> None:
-    stuck = msgspec.structs.replace(transitions.blocked(READY, FAILED), range_to=1600)
-    interrupted = transitions.interrupted(stuck, msgspec.structs.replace(FAILED, blocked=True), NOW)
-    for after in (interrupted, transitions.initialised(stuck, SNAPSHOT, Consumer(), NOW)):
+    stuck = msgspec.structs.replace(READY.blocked(FAILED), range_to=1600)
+    interrupted = stuck.interrupted(msgspec.structs.replace(FAILED, blocked=True), NOW)
+    for after in (interrupted, stuck.initialised(SNAPSHOT, Consumer(), NOW)):
         assert after.failed is not None
         assert (after.failed.blocked, after.range_to) == (False, None)
 
 
 def test_a_cooldown_lasts_as_long_as_requested_and_no_longer() -> None:
-    after = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
+    after = READY.cooldown_begun(90, "answers 429", NOW)
     assert after.cooldown == Cooldown(NOW + timedelta(seconds=90), "answers 429")
     assert after.cooldown_at(NOW) == after.cooldown_at(NOW + timedelta(seconds=89)) == after.cooldown
     assert after.cooldown_at(NOW + timedelta(seconds=90)) is None
@@ -245,33 +243,31 @@ def test_a_cooldown_lasts_as_long_as_requested_and_no_longer() -> None:
 
 @pytest.mark.parametrize("seconds", [86_401, 1e9, 1e12])
 def test_no_server_is_left_alone_for_longer_than_a_day(seconds: float) -> None:
-    after = transitions.cooldown_begun(READY, seconds, "answers 429", NOW)
+    after = READY.cooldown_begun(seconds, "answers 429", NOW)
     assert after.cooldown_at(NOW) is not None
     assert after.cooldown_at(NOW + timedelta(hours=23, minutes=59)) is not None
     assert after.cooldown_at(NOW + timedelta(hours=24)) is None
 
 
 def test_a_cooldown_that_lasts_is_not_made_longer() -> None:
-    first = transitions.cooldown_begun(READY, 90, "first", NOW)
-    assert transitions.cooldown_begun(first, 90, "second", NOW + timedelta(seconds=89)) == first
-    later = transitions.cooldown_begun(first, 90, "second", NOW + timedelta(seconds=90))
+    first = READY.cooldown_begun(90, "first", NOW)
+    assert first.cooldown_begun(90, "second", NOW + timedelta(seconds=89)) == first
+    later = first.cooldown_begun(90, "second", NOW + timedelta(seconds=90))
     assert later.cooldown == Cooldown(NOW + timedelta(seconds=180), "second")
 
 
 def test_a_cooldown_from_a_clock_that_was_wrong_is_none_and_makes_way_for_a_right_one() -> None:
-    future = transitions.cooldown_begun(READY, 90, "a wrong clock", NOW + timedelta(days=3650))
+    future = READY.cooldown_begun(90, "a wrong clock", NOW + timedelta(days=3650))
     assert future.cooldown_at(NOW) is None
-    assert transitions.cooldown_begun(future, 90, "now", NOW).cooldown == Cooldown(
-        NOW + timedelta(seconds=90), "now"
-    )
+    assert future.cooldown_begun(90, "now", NOW).cooldown == Cooldown(NOW + timedelta(seconds=90), "now")
 
 
 def test_a_feed_that_answers_is_left_alone_no_more() -> None:
-    cooling = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
-    assert transitions.feed_answered(cooling, ConsumerInfo(None, None), NOW).cooldown is None
+    cooling = READY.cooldown_begun(90, "answers 429", NOW)
+    assert cooling.feed_answered(ConsumerInfo(None, None), NOW).cooldown is None
 
 
 def test_a_cooldown_may_be_remembered_without_a_lease_but_nothing_else_along_with_it() -> None:
-    cooling = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
+    cooling = READY.cooldown_begun(90, "answers 429", NOW)
     assert invariants.differs_by_check(READY, cooling)
-    assert not invariants.differs_by_check(READY, transitions.load_begun(cooling))
+    assert not invariants.differs_by_check(READY, cooling.load_begun())

@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from ctisync.core import state as transitions
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange
@@ -163,7 +162,7 @@ def _left(state: ConsumerState) -> ConsumerState:
 def _left_by_the_dead(step: Step, now: Situation) -> Iterator[ConsumerState]:
     match step:
         case Initialise(snapshot):
-            yield transitions.load_begun(now.state)
+            yield now.state.load_begun()
             yield replace(now.state, unsettled=True, offset=min(now.state.offset, snapshot.offset))
         case ApplyRange(offsets):
             yield replace(now.state, range_to=offsets.to)
@@ -175,18 +174,18 @@ def _effects(step: Step, now: Situation) -> Iterator[Effect]:
         case Settle():
             yield from _settled(now)
         case RecordRequest(cancel=True):
-            yield Effect("stored", _then(now, transitions.initialisation_cancelled(state)))
+            yield Effect("stored", _then(now, state.initialisation_cancelled()))
         case RecordRequest():
-            yield Effect("stored", _then(now, transitions.initialisation_requested(state, _CONSUMER, _NOW)))
+            yield Effect("stored", _then(now, state.initialisation_requested(_CONSUMER, _NOW)))
         case SendCommand(offset):
-            yield Effect("accepted", _then(now, transitions.command_accepted(state, offset, _NOW)))
-            yield Effect("refused", _then(now, transitions.command_refused(state), command_refused=True))
+            yield Effect("accepted", _then(now, state.command_accepted(offset, _NOW)))
+            yield Effect("refused", _then(now, state.command_refused(), command_refused=True))
         case AskFeed():
             for answer in _ANSWERS:
-                answered = _then(now, transitions.feed_answered(state, answer, _NOW))
+                answered = _then(now, state.feed_answered(answer, _NOW))
                 yield Effect(repr(answer), replace(answered, info=answer))
         case Initialise(snapshot):
-            loaded = transitions.initialised(state, snapshot, _CONSUMER, _NOW)
+            loaded = state.initialised(snapshot, _CONSUMER, _NOW)
             yield Effect("loaded", _then(now, loaded, initialised=True, advanced=True))
         case ApplyRange():
             yield from _applied(step, now)
@@ -198,7 +197,7 @@ def _settled(now: Situation) -> Iterator[Effect]:
     as_it_was = replace(now.state, unsettled=False, loading=False)
     yield Effect("given up", _then(now, as_it_was))
     if now.state.unsettled:
-        yield Effect("finished", _then(now, transitions.initialised(as_it_was, _OLD, _CONSUMER, _NOW)))
+        yield Effect("finished", _then(now, as_it_was.initialised(_OLD, _CONSUMER, _NOW)))
         yield Effect("lost", _then(now, replace(as_it_was, offset=0, content=False)))
 
 
@@ -206,17 +205,17 @@ def _applied(step: ApplyRange, now: Situation) -> Iterator[Effect]:
     """As `sync.update` does it. The change that fails is the first one of a range that has begun or is short,
     else one in its middle."""
     state, after, to = now.state, step.range.after, step.range.to
-    yield Effect("applied", _then(now, transitions.advanced(state, to, _NOW), advanced=True))
+    yield Effect("applied", _then(now, state.advanced(to, _NOW), advanced=True))
     good = after + 500 if state.range_to is None and to - after > 500 else after
     failed = FailedChange(good + 1, "CVE-1", None, "it does not fit", digest=f"of {good + 1}")
     failed = failed.while_offered(None if now.snapshot is None else now.snapshot.link)
     if may_interrupt(now, failed):
         yield Effect(
             "a change cannot be applied: offset := 0",
-            _then(now, transitions.interrupted(state, failed, _NOW), interrupted=True),
+            _then(now, state.interrupted(failed, _NOW), interrupted=True),
         )
         return
-    kept = transitions.advanced(state, good, _NOW) if good > after else state
-    blocked = transitions.blocked(kept, failed, initialised_now=now.so_far.initialised)
+    kept = state.advanced(good, _NOW) if good > after else state
+    blocked = kept.blocked(failed, initialised_now=now.so_far.initialised)
     done = {"blocked": True, "advanced": True} if good > after else {"blocked": True}
     yield Effect("a change blocks", _then(now, blocked, **done))

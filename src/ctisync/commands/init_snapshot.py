@@ -30,7 +30,7 @@ from ctisync.core.steps import Policy
 from ctisync.errors import FeedRefused, UsageError
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
-from ctisync.sync.run_pass import load_file
+from ctisync.sync.run_pass import run_pass
 
 if TYPE_CHECKING:
     from ctisync.ports import Feed
@@ -112,7 +112,7 @@ def _load(invocation: Invocation, location: str, offset: int | None) -> int:
             at = offset_of(file, source, parts.log) if offset is None else offset
             _check_offset(at, parts.store.read_state(parts.consumer).last_offset, settings)
             snapshot = Snapshot.announced(link, at) if here is None else Snapshot(link, at)
-            ended = load_file(parts, file, msgspec.structs.replace(snapshot, exact=offset is not None))
+            ended = run_pass(parts, msgspec.structs.replace(snapshot, exact=offset is not None), file)
             if ended.error is not None:
                 raise ended.error
         return ended

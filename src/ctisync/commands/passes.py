@@ -93,8 +93,8 @@ def _pass_and_hooks(
     """The exit code of the pass and of its hooks, and its alerts; None if another pass is running."""
     clock, console = invocation.clock, invocation.console
     draft = Draft(
-        consumer,
-        invocation.policy.mode,
+        consumer=consumer,
+        command=invocation.policy.mode,
         pass_id=os.urandom(6).hex(),
         began_at=clock.now(),
         began=clock.monotonic(),
@@ -127,7 +127,7 @@ def _pass(
     clock, console, keep = invocation.clock, invocation.console, invocation.settings.history
     try:
         with only_ctisync_errors(), opened_feed(invocation.settings, consumer, clock, console) as feed:
-            draft.set_traffic(feed)
+            draft.traffic = feed
             parts = Parts(
                 consumer=consumer,
                 feed=feed,

@@ -20,7 +20,7 @@ from ctisync.core import wire
 from ctisync.core.json_text import Excess, check_line, decode_checked, may_be_opened, opened
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
-from ctisync.core.patch import PatchError, Working, unchecked
+from ctisync.core.patch import PatchError, Working
 from ctisync.core.state import FailedChange
 
 _REPLIES: Final = 4
@@ -33,17 +33,13 @@ _canonical: Final = msgspec.json.Encoder(decimal_format="number", order="sorted"
 class CannotApply(Exception):
     """The first change of the range that cannot be applied; nothing of the range may be written."""
 
-    def __init__(self, failed: FailedChange) -> None:
-        super().__init__(failed.reason)
-        self.failed = failed
+    def __init__(self, change: Change, reason: str, operation: int | None = None) -> None:
+        super().__init__(reason)
+        self.failed = FailedChange(change.offset, change.resource, operation, reason, digest(change))
 
 
 class TooLarge(Exception):
-    """The records of the range have more bytes than may be in memory. `most`: the maximum."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(f"more than {most} bytes")
-        self.most = most
+    """The records of the range have more bytes than may be in memory."""
 
 
 class Folded(msgspec.Struct, frozen=True):
@@ -71,7 +67,7 @@ def fold(
     per_resource: Mapping[str, Sequence[Change]],
     stored: Iterable[tuple[Iterable[str], Mapping[str, Record]]],
     limits: Limits = USUAL_LIMITS,
-    check: Callable[[], None] = unchecked,
+    check: Callable[[], None] = lambda: None,
 ) -> Folded:
     """Apply the changes of `touched`, within `limits`.
 
@@ -84,7 +80,7 @@ def fold(
     skipped = size = 0
     most = _REPLIES * limits.reply_bytes
     created: set[str] = set()
-    failures: list[FailedChange] = []
+    failures: list[CannotApply] = []
     for name, record in ((name, records.get(name)) for names, records in stored for name in names):
         check()
         changes = per_resource[name]
@@ -97,18 +93,19 @@ def fold(
         try:
             write = _one_write(name, pending, record, limits, check)
         except CannotApply as error:
-            failures.append(error.failed)
+            failures.append(error)
             continue
         if write is None:
             continue
         writes.append(write)
         size += len(write.record.line) if isinstance(write, Put) else 0
         if size > most:
-            raise TooLarge(most)
+            text = f"the records of a range have more than {most} bytes ({_REPLIES} times limits.reply_bytes)"
+            raise TooLarge(text)
         if record is None:  # a delete is written only for a stored record
             created.add(name)
     if failures:
-        raise CannotApply(min(failures, key=lambda failed: failed.offset))
+        raise min(failures, key=lambda error: error.failed.offset)
     writes.sort(key=lambda write: write.offset)
     return Folded(writes, skipped, frozenset(created))
 
@@ -132,7 +129,7 @@ def _one_write(
         if not updates:
             return Put(_within(limits, record, first))
     if record is None:
-        raise CannotApply(_failed(updates[0], None, "the record to update does not exist"))
+        raise CannotApply(updates[0], "the record to update does not exist")
     return Put(_updated(name, record, updates, limits, check))
 
 
@@ -140,15 +137,14 @@ def _updated(
     name: str, record: Record, updates: Sequence[Change], limits: Limits, check: Callable[[], None]
 ) -> Record:
     line = _opened(record, updates[0], limits)
-    working = Working(line["payload"], limits, owned=True, check=check)
+    working = Working(line["payload"], limits, check)
     for change in updates:
         try:
             working.apply(change.operations)
         except PatchError as error:
-            operation = error.operation if error.operation >= 0 else None
-            raise CannotApply(_failed(change, operation, error.reason)) from None
+            raise CannotApply(change, error.reason, error.operation) from None
         if not isinstance(working.document, dict):
-            raise CannotApply(_failed(change, None, "it leaves a payload that is not an object"))
+            raise CannotApply(change, "it leaves a payload that is not an object")
     changed = wire.changed(line, name, updates[-1], working.document, len(record.line))
     return _within(limits, changed, updates[-1], depth_checked=True)
 
@@ -158,14 +154,13 @@ def _within(limits: Limits, record: Record, change: Change, *, depth_checked: bo
     value is nested too deeply, because the stored record and each value of a patch were checked."""
     if len(record.line) > limits.line_bytes:
         reason = f"the record would have {len(record.line)} bytes, more than limits.line_bytes"
-        raise CannotApply(_failed(change, None, reason))
+        raise CannotApply(change, reason)
     if depth_checked and len(record.line) <= limits.json_values:  # a value has one byte at least
         return record
     try:
         check_line(record.line, limits)
     except Excess as error:
-        reason = f"the record would exceed limits.{error.limit}"
-        raise CannotApply(_failed(change, None, reason)) from None
+        raise CannotApply(change, f"the record would exceed limits.{error.limit}") from None
     return record
 
 
@@ -179,17 +174,12 @@ def _opened(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
         if isinstance(payload, msgspec.Raw):
             line["payload"] = payload = opened(payload)
     except Excess as error:
-        reason = f"the stored record exceeds limits.{error.limit}"
-        raise CannotApply(_failed(change, None, reason)) from None
+        raise CannotApply(change, f"the stored record exceeds limits.{error.limit}") from None
     except ValueError as error:
-        raise CannotApply(_failed(change, None, f"the stored record cannot be decoded: {error}")) from None
+        raise CannotApply(change, f"the stored record cannot be decoded: {error}") from None
     if not isinstance(payload, dict):
-        raise CannotApply(_failed(change, None, "the stored record has no payload object"))
+        raise CannotApply(change, "the stored record has no payload object")
     return line
-
-
-def _failed(change: Change, operation: int | None, reason: str) -> FailedChange:
-    return FailedChange(change.offset, change.resource, operation, reason, digest(change))
 
 
 def digest(change: Change) -> str:

@@ -10,7 +10,9 @@ reaches them; the others are encoded again as the bytes that they are. Strings a
 are opened at once are encoded anew: an escaped slash becomes a slash.
 """
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import ClassVar, Final, TypeVar
@@ -260,9 +262,16 @@ def _opened_object(text: bytes | Raw) -> Json:
         return _one_decoder.decode(text)
 
 
-def whole(value: Json) -> Json:
-    """A value without members that are text. Raises CannotDecode."""
-    return decode(encode(value)) if isinstance(value, dict | list | Raw) else value
+def duplicate_key(text: bytes) -> str | None:
+    """A key that some object in a JSON text has twice. A decoder takes the last one."""
+    duplicates: list[str] = []
+
+    def check_keys(pairs: list[tuple[str, Json]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            duplicates.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+
+    json.loads(text, object_pairs_hook=check_keys, parse_int=str, parse_float=str)
+    return duplicates[0] if duplicates else None
 
 
 def decode_members(container: Json) -> None:

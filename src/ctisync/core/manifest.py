@@ -1,13 +1,12 @@
 """The manifest of packaged snapshots: for each file, whose snapshot it is and at which offset."""
 
 import codecs
-import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from ctisync.core.json_text import decode
+from ctisync.core.json_text import decode, duplicate_key
 from ctisync.core.links import parse_consumer_url
 from ctisync.core.model import MAX_OFFSET, Consumer, Json
 from ctisync.core.wire import kind_of
@@ -43,10 +42,8 @@ def manifest_entries(text: bytes) -> dict[str, Json]:
         entries = decode(text)
     except ValueError as error:
         raise WrongManifest(f"it is not JSON: {error}") from None
-    try:
-        json.loads(text, object_pairs_hook=_each_key_once, parse_int=str, parse_float=str)
-    except RecursionError:
-        raise WrongManifest("it is nested too deeply") from None
+    if (key := duplicate_key(text)) is not None:
+        raise WrongManifest(f"{key} is in it twice")
     if not isinstance(entries, dict):
         raise WrongManifest(f"it is {kind_of(entries)}, not an object")
     return entries
@@ -93,11 +90,3 @@ def _offset(entry: Mapping[str, Json], file: str) -> int:
     if not 0 <= offset <= MAX_OFFSET:
         raise WrongManifest(f"{file}: {field} {offset} is out of range")
     return offset
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> None:
-    keys: set[str] = set()
-    for key, _ in pairs:
-        if key in keys:
-            raise WrongManifest(f"{key} is in it twice")
-        keys.add(key)

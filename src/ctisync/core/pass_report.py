@@ -5,6 +5,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
@@ -159,48 +160,47 @@ class Ended(NamedTuple):
     error: CtisyncError | None
 
 
+@dataclass(kw_only=True)
 class Draft:
-    """The report of a running pass. The caller creates it, the steps fill it."""
+    """The report of a running pass. The caller creates it, the steps fill it.
 
-    def __init__(
-        self, consumer: Consumer, command: Mode, *, pass_id: str, began_at: datetime, began: float
-    ) -> None:
-        """`began`: the same moment as `began_at`, in seconds of a clock that never goes back."""
-        self._consumer = consumer
-        self._command = command
-        self.pass_id = pass_id
-        self._began_at = began_at
-        self._began = began
-        self._state: ConsumerState | None = None
-        self._from_offset: int | None = None
-        self._command_owed = False
-        self._end: End | None = None
-        self._initialisations = self._changes = self._records = 0
-        self._touched: deque[Touched] = deque(maxlen=MOST_TOUCHED)
-        self._all_touched = 0
-        self._traffic: Traffic | None = None
+    `began`: the same moment as `began_at`, in seconds of a clock that never goes back. `state`: as stored,
+    None until it was read. `traffic`: counted at the end. `end`: the one that the state machine decided on.
+    """
+
+    consumer: Consumer
+    command: Mode
+    pass_id: str
+    began_at: datetime
+    began: float
+    state: ConsumerState | None = None
+    from_offset: int | None = None
+    command_owed: bool = False
+    traffic: Traffic | None = None
+    end: End | None = None
+    initialisations: int = 0
+    changes: int = 0
+    records: int = 0
+    touched: deque[Touched] = field(default_factory=lambda: deque(maxlen=MOST_TOUCHED))
+    all_touched: int = 0
 
     def set_state(self, state: ConsumerState, *, commands: bool) -> None:
         """Set the stored state. `commands`: whether a Command Manager is configured."""
-        if self._state is None:
-            self._from_offset = state.offset
-        self._state = state
-        self._command_owed = commands and state.owed is not None
-
-    def set_traffic(self, traffic: Traffic) -> None:
-        """Set the traffic that the report counts at the end."""
-        self._traffic = traffic
+        if self.state is None:
+            self.from_offset = state.offset
+        self.state = state
+        self.command_owed = commands and state.owed is not None
 
     def add_load(self, offset: int, records: int) -> None:
         """Add a load: a snapshot of this offset, with so many records, is live."""
-        self._initialisations += 1
-        self._records += records
+        self.initialisations += 1
+        self.records += records
         self._touch(Touched(offset, "loaded", ""))
 
     def add_range(self, changes: int, folded: "Folded") -> list[Touched]:
         """Add a range of so many changes. Returns what it did to each record, in order."""
-        self._changes += changes
-        self._records += len(folded.writes)
+        self.changes += changes
+        self.records += len(folded.writes)
         touched: list[Touched] = []
         for write in folded.writes:
             is_new = write.name in folded.created
@@ -209,63 +209,59 @@ class Draft:
         self._touch(*touched)
         return touched
 
-    def set_end(self, end: End) -> None:
-        """Set the end that the state machine decided on."""
-        self._end = end
-
     @property
     def incidents(self) -> Incidents:
         """Those of the stored state; none if the pass could not read it."""
-        return () if self._state is None else self._state.incidents
+        return () if self.state is None else self.state.incidents
 
     @property
     def after_stop(self) -> str:
         """The hint if a signal ends the pass now."""
-        if self._state is not None and self._state.requested is not None:
-            return after_request(self._consumer)
-        return AFTER_STOP["sync" if self._initialisations else self._command]
+        if self.state is not None and self.state.requested is not None:
+            return after_request(self.consumer)
+        return AFTER_STOP["sync" if self.initialisations else self.command]
 
     def ended(self, error: CtisyncError | None, now: float) -> Ended:
-        """The finished report. `error`: what ended the pass early; without one, call `came_to` first. `now`:
-        seconds of the clock of `began`."""
+        """The finished report. `error`: what ended the pass early; without one, `end` is set. `now`: seconds
+        of the clock of `began`."""
         if error is not None:
-            outcome, why = error.kind, error.about(self._consumer)
+            outcome, why = error.kind, error.about(self.consumer)
         else:
-            assert self._end is not None
-            outcome, why = self._end.outcome, self._end.why
-        state, traffic = self._state, self._traffic
+            assert self.end is not None
+            outcome, why = self.end.outcome, self.end.why
+        stored = {} if self.state is None else {name: getattr(self.state, name) for name in _OF_STATE}
         report = PassReport(
             pass_id=self.pass_id,
-            command=self._command,
-            consumer=str(self._consumer),
-            index=self._consumer.index,
-            began_at=self._began_at,
-            seconds=now - self._began,
+            command=self.command,
+            consumer=str(self.consumer),
+            index=self.consumer.index,
+            began_at=self.began_at,
+            seconds=now - self.began,
             exit_code=DONE if error is None else error.exit_code,
             outcome=outcome,
             why=why,
-            from_offset=self._from_offset,
-            offset=None if state is None else state.offset,
-            last_offset=None if state is None else state.last_offset,
-            phase=None if state is None else state.phase,
-            command_owed=self._command_owed,
-            initialisations=self._initialisations,
-            changes=self._changes,
-            records=self._records,
-            received=0 if traffic is None else traffic.received,
-            retries=0 if traffic is None else traffic.retries,
-            checked_at=None if state is None else state.checked_at,
-            updated_at=None if state is None else state.updated_at,
-            tried_at=None if state is None else state.tried_at,
-            was_in_step_at=None if state is None else state.was_in_step_at,
-            unlisted=self._all_touched - len(self._touched),
-            touched=tuple(self._touched),
+            from_offset=self.from_offset,
+            command_owed=self.command_owed,
+            initialisations=self.initialisations,
+            changes=self.changes,
+            records=self.records,
+            received=0 if self.traffic is None else self.traffic.received,
+            retries=0 if self.traffic is None else self.traffic.retries,
+            unlisted=self.all_touched - len(self.touched),
+            touched=tuple(self.touched),
+            **stored,
         )
         return Ended(report, error)
 
     def _touch(self, *touched: Touched) -> None:
-        self._touched.extend(touched)
-        self._all_touched += len(touched)
+        self.touched.extend(touched)
+        self.all_touched += len(touched)
+
+
+_OF_STATE: Final = (
+    "offset", "last_offset", "phase", "checked_at", "updated_at", "tried_at", "was_in_step_at",
+)  # fmt: skip
+"""The fields of a report that are those of the state when the pass ended."""
 
 
 class LogEntry(msgspec.Struct, frozen=True):

@@ -1,13 +1,14 @@
 """The state of a consumer between passes, and all its transitions.
 
-Stores keep a `ConsumerState` beside the content and write both together; they never change it themselves. The
-functions below are the transitions; an illegal one is a bug and raises ValueError.
+Stores keep a `ConsumerState` beside the content and write both together; they never change it themselves. An
+illegal transition is a bug and raises ValueError.
 """
 
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from ctisync.core.health import CLOCKS_APART
 from ctisync.core.incidents import Incidents
@@ -46,7 +47,7 @@ class FailedChange(msgspec.Struct, frozen=True):
 
     def while_offered(self, snapshot_link: str | None) -> "FailedChange":
         """The same, with the snapshot that the feed offered when it failed."""
-        return msgspec.structs.replace(self, snapshot_link=snapshot_link)
+        return replace(self, snapshot_link=snapshot_link)
 
     def is_tried(self, stored: "FailedChange | None") -> bool:
         """Whether `stored` is this change, and has caused an initialisation from the same snapshot."""
@@ -204,6 +205,127 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
             return None
         return cooldown if server is None or cooldown.server in (None, server) else None
 
+    # The transitions.
+
+    def feed_answered(self, info: ConsumerInfo, now: datetime) -> Self:
+        """The feed has answered. Fields that are missing or null keep their stored values. A time in the
+        future is corrected."""
+        was = self.in_step_at
+        return replace(
+            self,
+            last_offset=self.last_offset if info.last_offset is None else info.last_offset,
+            last_snapshot_link=self.last_snapshot_link if info.snapshot is None else info.snapshot.link,
+            checked_at=now,
+            updated_at=None if self.updated_at is None else min(self.updated_at, now),
+            cooldown=None,
+            unanswered_at=None,
+            was_in_step_at=None if was is None else min(was, now),
+        )
+
+    def unanswered(self, now: datetime) -> Self:
+        """The feed was asked, and has not answered."""
+        return replace(self, unanswered_at=now)
+
+    def cooldown_begun(self, seconds: float, reason: str, now: datetime, server: str | None = None) -> Self:
+        """A cool-down of the feed at `server` begins. A running one stays as it is."""
+        if self.cooldown_at(now, server) is not None:
+            return self
+        until = now + min(timedelta(seconds=seconds), LONGEST_COOLDOWN)
+        return replace(self, cooldown=Cooldown(until, reason, server))
+
+    def cooldown_ended(self) -> Self:
+        return replace(self, cooldown=None)
+
+    def initialisation_requested(self, consumer: Consumer, now: datetime) -> Self:
+        """An initialisation is requested, until it is done or cancelled. A refused snapshot is tried
+        again."""
+        return replace(self, requested=LoadRequest(consumer, now, self.occupant), refused=None)
+
+    def initialisation_cancelled(self) -> Self:
+        """The requested initialisation is cancelled; the content stays as it is."""
+        return replace(self, requested=None)
+
+    def load_begun(self) -> Self:
+        """A load has begun beside the live content."""
+        return replace(self, loading=True)
+
+    def load_abandoned(self) -> Self:
+        """The load was abandoned; the live content is unchanged."""
+        return replace(self, loading=False)
+
+    def content_gone(self) -> Self:
+        """The store does not hold the content that the state names: another program has removed it."""
+        return replace(self, offset=0, content=False, range_to=None)
+
+    def initialised(self, snapshot: Snapshot, consumer: Consumer, now: datetime) -> Self:
+        """The content is the snapshot's. A failed change above its offset stays stored, which prevents a
+        loop."""
+        failed = self._failed_above(snapshot.offset)
+        if failed is not None:
+            failed = replace(failed, snapshot_link=snapshot.link, reinitialised=True, blocked=False)
+        return replace(
+            self,
+            offset=snapshot.offset,
+            snapshot_offset=snapshot.offset,
+            content=True,
+            loading=False,
+            range_to=None,
+            owed=self._owe(snapshot.offset),
+            failed=failed,
+            useless_snapshot=self.useless_snapshot if self.useless_snapshot == snapshot.link else None,
+            refused=None,
+            stored_for=consumer,
+            updated_at=now,
+            requested=None,
+            occupant=None,
+        )
+
+    def advanced(self, to: int, now: datetime) -> Self:
+        """The content contains every change up to `to`, and a command is owed."""
+        if to <= self.offset or not self.content:
+            raise ValueError(f"cannot advance from {self.offset} to {to}")
+        failed, owed = self._failed_above(to), self._owe(to)
+        return replace(self, offset=to, range_to=None, owed=owed, failed=failed, updated_at=now)
+
+    def interrupted(self, failed: FailedChange, now: datetime) -> Self:
+        """A change cannot be applied: offset 0, so that the content is initialised again."""
+        failed = replace(failed, reinitialised=True, blocked=False)
+        return replace(self, offset=0, range_to=None, failed=failed, reinitialised_at=now)
+
+    def blocked(self, failed: FailedChange, *, initialised_now: bool = False) -> Self:
+        """The content stays as it is until the feed offers another change or another snapshot.
+
+        `initialised_now`: the content comes from the offered snapshot, which therefore need not be tried
+        again.
+        """
+        tried = initialised_now or self.has_tried(failed)
+        return replace(
+            self,
+            failed=replace(failed, blocked=True, reinitialised=tried),
+            useless_snapshot=failed.snapshot_link if tried else self.useless_snapshot,
+        )
+
+    def snapshot_refused(self, refused: RefusedSnapshot) -> Self:
+        return replace(self, refused=refused)
+
+    def command_accepted(self, offset: int, now: datetime) -> Self:
+        return replace(self, owed=None, accepted=Accepted(offset, now))
+
+    def command_needless(self) -> Self:
+        """No Command Manager is configured."""
+        return replace(self, owed=None)
+
+    def command_refused(self) -> Self:
+        if self.owed is None:
+            raise ValueError("no command is owed")
+        return replace(self, owed=replace(self.owed, attempts=self.owed.attempts + 1))
+
+    def _owe(self, offset: int) -> Owed:
+        return Owed(offset, self.owed.attempts if self.owed else 0)
+
+    def _failed_above(self, offset: int) -> FailedChange | None:
+        return self.failed if self.failed is not None and self.failed.offset > offset else None
+
 
 class Moved(msgspec.Struct, frozen=True):
     """Readers find generation `to`; the state names generation `was`."""
@@ -248,153 +370,7 @@ def believed(time: datetime | None, now: datetime) -> datetime | None:
     return None if time is not None and time - now > CLOCKS_APART else time
 
 
-def feed_answered(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:
-    """The feed has answered. Fields that are missing or null keep their stored values. A time in the future
-    is corrected."""
-    was = state.in_step_at
-    return msgspec.structs.replace(
-        state,
-        last_offset=state.last_offset if info.last_offset is None else info.last_offset,
-        last_snapshot_link=state.last_snapshot_link if info.snapshot is None else info.snapshot.link,
-        checked_at=now,
-        updated_at=None if state.updated_at is None else min(state.updated_at, now),
-        cooldown=None,
-        unanswered_at=None,
-        was_in_step_at=None if was is None else min(was, now),
-    )
-
-
-def unanswered(state: ConsumerState, now: datetime) -> ConsumerState:
-    """The feed was asked, and has not answered."""
-    return msgspec.structs.replace(state, unanswered_at=now)
-
-
-def cooldown_begun(
-    state: ConsumerState, seconds: float, reason: str, now: datetime, server: str | None = None
-) -> ConsumerState:
-    """A cool-down of the feed at `server` begins. A running one stays as it is."""
-    if state.cooldown_at(now, server) is not None:
-        return state
-    until = now + min(timedelta(seconds=seconds), LONGEST_COOLDOWN)
-    return msgspec.structs.replace(state, cooldown=Cooldown(until, reason, server))
-
-
-def cooldown_ended(state: ConsumerState) -> ConsumerState:
-    """The cool-down has ended."""
-    return msgspec.structs.replace(state, cooldown=None)
-
-
-def initialisation_requested(state: ConsumerState, consumer: Consumer, now: datetime) -> ConsumerState:
-    """An initialisation is requested, until it is done or cancelled. A refused snapshot is tried again."""
-    return msgspec.structs.replace(state, requested=LoadRequest(consumer, now, state.occupant), refused=None)
-
-
-def initialisation_cancelled(state: ConsumerState) -> ConsumerState:
-    """The requested initialisation is cancelled; the content stays as it is."""
-    return msgspec.structs.replace(state, requested=None)
-
-
-def load_begun(state: ConsumerState) -> ConsumerState:
-    """A load has begun beside the live content."""
-    return msgspec.structs.replace(state, loading=True)
-
-
-def load_abandoned(state: ConsumerState) -> ConsumerState:
-    """The load was abandoned; the live content is unchanged."""
-    return msgspec.structs.replace(state, loading=False)
-
-
-def content_gone(state: ConsumerState) -> ConsumerState:
-    """The store does not hold the content that the state names: another program has removed it."""
-    return msgspec.structs.replace(state, offset=0, content=False, range_to=None)
-
-
-def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, now: datetime) -> ConsumerState:
-    """The content is the snapshot's. A failed change above its offset stays stored, which prevents a loop."""
-    failed = state.failed
-    if failed is not None and failed.offset <= snapshot.offset:
-        failed = None
-    if failed is not None:
-        failed = msgspec.structs.replace(
-            failed, snapshot_link=snapshot.link, reinitialised=True, blocked=False
-        )
-    return msgspec.structs.replace(
-        state,
-        offset=snapshot.offset,
-        snapshot_offset=snapshot.offset,
-        content=True,
-        loading=False,
-        range_to=None,
-        owed=_owe(state, snapshot.offset),
-        failed=failed,
-        useless_snapshot=state.useless_snapshot if state.useless_snapshot == snapshot.link else None,
-        refused=None,
-        stored_for=consumer,
-        updated_at=now,
-        requested=None,
-        occupant=None,
-    )
-
-
-def advanced(state: ConsumerState, to: int, now: datetime) -> ConsumerState:
-    """The content contains every change up to `to`, and a command is owed."""
-    if to <= state.offset or not state.content:
-        raise ValueError(f"cannot advance from {state.offset} to {to}")
-    failed = state.failed if state.failed is not None and state.failed.offset > to else None
-    return msgspec.structs.replace(
-        state, offset=to, range_to=None, owed=_owe(state, to), failed=failed, updated_at=now
-    )
-
-
-def interrupted(state: ConsumerState, failed: FailedChange, now: datetime) -> ConsumerState:
-    """A change cannot be applied: offset 0, so that the content is initialised again."""
-    return msgspec.structs.replace(
-        state,
-        offset=0,
-        range_to=None,
-        failed=msgspec.structs.replace(failed, reinitialised=True, blocked=False),
-        reinitialised_at=now,
-    )
-
-
-def blocked(state: ConsumerState, failed: FailedChange, *, initialised_now: bool = False) -> ConsumerState:
-    """The content stays as it is until the feed offers another change or another snapshot.
-
-    `initialised_now`: the content comes from the offered snapshot, which therefore need not be tried again.
-    """
-    tried = initialised_now or state.has_tried(failed)
-    return msgspec.structs.replace(
-        state,
-        failed=msgspec.structs.replace(failed, blocked=True, reinitialised=tried),
-        useless_snapshot=failed.snapshot_link if tried else state.useless_snapshot,
-    )
-
-
-def snapshot_refused(state: ConsumerState, refused: RefusedSnapshot) -> ConsumerState:
-    return msgspec.structs.replace(state, refused=refused)
-
-
-def command_accepted(state: ConsumerState, offset: int, now: datetime) -> ConsumerState:
-    return msgspec.structs.replace(state, owed=None, accepted=Accepted(offset, now))
-
-
-def command_needless(state: ConsumerState) -> ConsumerState:
-    """No Command Manager is configured."""
-    return msgspec.structs.replace(state, owed=None)
-
-
-def command_refused(state: ConsumerState) -> ConsumerState:
-    if state.owed is None:
-        raise ValueError("no command is owed")
-    owed = msgspec.structs.replace(state.owed, attempts=state.owed.attempts + 1)
-    return msgspec.structs.replace(state, owed=owed)
-
-
 def next_range(state: ConsumerState, last_offset: int, most: int) -> OffsetRange:
     """The next range to apply: the one whose writes had begun, or the next `most` offsets."""
     to = state.range_to if state.range_to is not None else min(state.offset + most, last_offset)
     return OffsetRange(after=state.offset, to=to)
-
-
-def _owe(state: ConsumerState, offset: int) -> Owed:
-    return Owed(offset=offset, attempts=state.owed.attempts if state.owed else 0)

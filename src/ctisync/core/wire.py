@@ -5,7 +5,7 @@ Unknown fields are accepted, and kept in a record's line; the types of known fie
 
 import re
 import unicodedata
-from typing import Final, Literal, NoReturn
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -13,6 +13,8 @@ from ctisync.core.json_text import TOO_DEEP, UNDECODABLE, TooDeep, check_depth, 
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_NAME_BYTES, MAX_OFFSET, Change, ConsumerInfo, Json, Record, Snapshot
 from ctisync.errors import FeedRefused
+
+_T = TypeVar("_T")
 
 _GROWTH: Final = 256
 """Bytes by which most changes let a line grow at most."""
@@ -25,6 +27,8 @@ _TYPES: Final[dict[str, Literal["create", "update", "delete"]]] = {
     "delete": "delete",
 }
 """By their names in lower case: the API has them in any case."""
+
+_KINDS: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer"}
 
 # `1901695_1746459961.zip` and `vd_1.0.0_vd_4.8.0_1901695_1746459961.json`: offset, unix time.
 _OFFSET_IN_NAME: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+(?:\.(?:gz|zst))?$")
@@ -57,13 +61,9 @@ def consumer_info(document: Json) -> ConsumerInfo:
     if not isinstance(data, dict):
         raise FeedRefused("the feed's consumer information has no `data` object")
     last_offset = _offset_or_none(data, "last_offset")
-    link = data.get("last_snapshot_link")
-    if link is not None and not isinstance(link, str):
-        _refuse_field("last_snapshot_link", "a string", link)
+    link = _value_or_none(data, "last_snapshot_link", str)
     offset = _offset_or_none(data, "last_snapshot_offset")
-    is_public = data.get("is_public")
-    if not isinstance(is_public, bool | None):
-        _refuse_field("is_public", "a boolean", is_public)
+    is_public = _value_or_none(data, "is_public", bool)
     if not link:
         return ConsumerInfo(last_offset, None, is_public)
     name_offset = offset_in_name(link)
@@ -114,7 +114,7 @@ def change(item: Json) -> Change:
     if wrong := wrong_name(resource):
         raise FeedRefused(f"{where}: its resource {wrong}")
     version = item.get("version")
-    if version is not None and not _is_int(version):
+    if version is not None and type(version) is not int:
         raise FeedRefused(f"{where}: version is {kind_of(version)}, not an integer")
     payload, operations = item.get("payload"), item.get("operations")
     if kind == "create" and not isinstance(payload, dict | None):
@@ -211,23 +211,18 @@ def changed(line: dict[str, Json], name: str, last: Change, payload: Json, about
     return Record(name, last.offset, bytes(text))
 
 
-def _offset_or_none(data: dict[str, Json], field: str) -> int | None:
+def _value_or_none(data: dict[str, Json], field: str, kind: type[_T]) -> _T | None:
     value = data.get(field)
-    if value is None:
-        return None
-    if not _is_int(value):
-        _refuse_field(field, "an integer", value)
-    if not 0 <= value <= MAX_OFFSET:
-        raise FeedRefused(f"the feed's {field} {value} is out of range")
-    return int(value)
+    if value is not None and type(value) is not kind:
+        raise FeedRefused(f"the feed's {field} is {kind_of(value)}, not {_KINDS[kind]}")
+    return value
 
 
-def _is_int(value: Json) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _refuse_field(field: str, expected: str, value: Json) -> NoReturn:
-    raise FeedRefused(f"the feed's {field} is {kind_of(value)}, not {expected}")
+def _offset_or_none(data: dict[str, Json], field: str) -> int | None:
+    offset = _value_or_none(data, field, int)
+    if offset is not None and not 0 <= offset <= MAX_OFFSET:
+        raise FeedRefused(f"the feed's {field} {offset} is out of range")
+    return offset
 
 
 def wrong_name(name: str) -> str | None:
@@ -245,10 +240,7 @@ def wrong_name(name: str) -> str | None:
 
 def kind_of(value: Json) -> str:
     """The type of a JSON value, for messages."""
-    if value is None:
-        return "absent"
-    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer"}
-    return kinds.get(type(value), "a number")
+    return "absent" if value is None else _KINDS.get(type(value), "a number")
 
 
 def _in_plain_words(error: Exception) -> str:

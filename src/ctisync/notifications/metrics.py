@@ -6,7 +6,7 @@ One file for all consumers: those without a pass in this call keep their metrics
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -26,72 +26,48 @@ _LONGEST: Final = 1 << 20
 LAST_SUCCESS: Final = "ctisync_last_success_timestamp_seconds"
 
 
-class Gauge(NamedTuple):
-    """One metric of a consumer; None while it is unknown."""
-
-    name: str
-    meaning: str
-    of: Callable[[PassReport], float | None]
-
-
-GAUGES: Final = (
-    Gauge("ctisync_pass_exit_code", "Exit code of the last pass", lambda each: each.exit_code),
-    Gauge(
-        "ctisync_pass_end_timestamp_seconds",
-        "When the last pass ended",
-        lambda each: each.ended_at.timestamp(),
-    ),
-    Gauge("ctisync_pass_duration_seconds", "Duration of the last pass", lambda each: each.seconds),
-    Gauge(
-        "ctisync_pass_initialisations",
-        "Snapshots that the last pass loaded",
-        lambda each: each.initialisations,
-    ),
-    Gauge("ctisync_pass_changes", "Changes that the last pass applied", lambda each: each.changes),
-    Gauge("ctisync_pass_records", "Records that the last pass wrote", lambda each: each.records),
-    Gauge("ctisync_pass_received_bytes", "Bytes received from the feed", lambda each: each.received),
-    Gauge("ctisync_pass_retries", "Retried requests to the feed", lambda each: each.retries),
-    Gauge(
-        LAST_SUCCESS,
+GAUGES: Final[dict[str, tuple[str, Callable[[PassReport], float | None]]]] = {
+    "ctisync_pass_exit_code": ("Exit code of the last pass", lambda it: it.exit_code),
+    "ctisync_pass_end_timestamp_seconds": ("When the last pass ended", lambda it: it.ended_at.timestamp()),
+    "ctisync_pass_duration_seconds": ("Duration of the last pass", lambda it: it.seconds),
+    "ctisync_pass_initialisations": ("Snapshots that the last pass loaded", lambda it: it.initialisations),
+    "ctisync_pass_changes": ("Changes that the last pass applied", lambda it: it.changes),
+    "ctisync_pass_records": ("Records that the last pass wrote", lambda it: it.records),
+    "ctisync_pass_received_bytes": ("Bytes received from the feed", lambda it: it.received),
+    "ctisync_pass_retries": ("Retried requests to the feed", lambda it: it.retries),
+    LAST_SUCCESS: (
         "When the last pass with exit code 0 ended",
-        lambda each: each.ended_at.timestamp() if each.exit_code == DONE else None,
+        lambda it: it.ended_at.timestamp() if it.exit_code == DONE else None,
     ),
-    Gauge(
-        "ctisync_pass_tolerated",
+    "ctisync_pass_tolerated": (
         "1 if a cool-down ended the last pass and --tolerate-cooldown made that exit code 0",
-        lambda each: each.exit_code == DONE and each.outcome == "cooldown",
+        lambda it: it.exit_code == DONE and it.outcome == "cooldown",
     ),
-    Gauge("ctisync_offset", "Offset of the content", lambda each: each.offset),
-    Gauge(
-        "ctisync_feed_offset", "Last offset of the feed when it last answered", lambda each: each.last_offset
-    ),
-    Gauge("ctisync_behind_offsets", "Offsets that the content is behind the feed", lambda each: each.behind),
-    Gauge(
-        "ctisync_in_step_timestamp_seconds",
+    "ctisync_offset": ("Offset of the content", lambda it: it.offset),
+    "ctisync_feed_offset": ("Last offset of the feed when it last answered", lambda it: it.last_offset),
+    "ctisync_behind_offsets": ("Offsets that the content is behind the feed", lambda it: it.behind),
+    "ctisync_in_step_timestamp_seconds": (
         "When the content was last known to be in step with the feed",
-        lambda each: _moment(each.in_step_at),
+        lambda it: _timestamp(it.in_step_at),
     ),
-    Gauge(
-        "ctisync_updated_timestamp_seconds",
+    "ctisync_updated_timestamp_seconds": (
         "When the content last changed",
-        lambda each: _moment(believed(each.updated_at, each.ended_at)),
+        lambda it: _timestamp(believed(it.updated_at, it.ended_at)),
     ),
-    Gauge(
-        "ctisync_checked_timestamp_seconds",
+    "ctisync_checked_timestamp_seconds": (
         "When the feed last answered",
-        lambda each: _moment(believed(each.checked_at, each.ended_at)),
+        lambda it: _timestamp(believed(it.checked_at, it.ended_at)),
     ),
-    Gauge(
-        "ctisync_command_owed",
+    "ctisync_command_owed": (
         "1 until the Command Manager accepts the update command",
-        lambda each: None if each.phase is None else each.command_owed,
+        lambda it: None if it.phase is None else it.command_owed,
     ),
-    Gauge(
-        "ctisync_blocked",
+    "ctisync_blocked": (
         "1 while a change that cannot be applied blocks the content",
-        lambda each: None if each.phase is None else each.phase == "blocked",
+        lambda it: None if it.phase is None else it.phase == "blocked",
     ),
-)
+}
+"""The metrics of a consumer: what each means, and its value after a pass, None while it is unknown."""
 
 
 def write(reports: Sequence[PassReport], path: Path) -> None:
@@ -113,21 +89,18 @@ class _Figures(Collector):
         version = GaugeMetricFamily("ctisync_info", "Version of ctisync", labels=["version"])
         version.add_metric([__version__], 1)
         yield version
-        for gauge in GAUGES:
-            yield self._family(gauge)
-
-    def _family(self, gauge: Gauge) -> Metric:
-        values = dict(self._before.get(gauge.name, {}))
-        for report in self._reports:
-            value = gauge.of(report)
-            if value is not None:
-                values[report.consumer] = float(value)
-            elif gauge.name != LAST_SUCCESS:
-                values.pop(report.consumer, None)
-        family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["consumer"])
-        for consumer, value in sorted(values.items()):
-            family.add_metric([escape(consumer)], value)
-        return family
+        for name, (meaning, value_of) in GAUGES.items():
+            values = dict(self._before.get(name, {}))
+            for report in self._reports:
+                value = value_of(report)
+                if value is not None:
+                    values[report.consumer] = float(value)
+                elif name != LAST_SUCCESS:
+                    values.pop(report.consumer, None)
+            family = GaugeMetricFamily(name, meaning, labels=["consumer"])
+            for consumer, number in sorted(values.items()):
+                family.add_metric([escape(consumer)], number)
+            yield family
 
 
 def _before(path: Path) -> dict[str, dict[str, float]]:
@@ -147,5 +120,5 @@ def _before(path: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def _moment(time: datetime | None) -> float | None:
+def _timestamp(time: datetime | None) -> float | None:
     return None if time is None else time.timestamp()

@@ -1,28 +1,24 @@
 """Audit a consumer: compare the store with the rules, and with a snapshot. It changes nothing.
 
-The rules are in `verify.rules` and `verify.comparison`. A fast reader shows for nearly all records that they
-are in order; the rules check the others. Memory holds one batch of a snapshot and two numbers per record.
+The rules are in `verify.rules` and `verify.comparison`. Memory holds one batch of a snapshot and two numbers
+per record.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, get_args
 
 import msgspec
 
-from ctisync.core.findings import Check, Finding, Kind
+from ctisync.core.findings import Check, Finding, Kind, Weight
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Consumer, Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
-from ctisync.ports import InspectedStore, Inspection, Log, SnapshotFile
+from ctisync.ports import InspectedStore, Inspection, LineReader, Log, SnapshotFile
 from ctisync.verify.comparison import Comparison, Reference
 from ctisync.verify.rules import RecordRules, check_count, check_offsets, check_settings, check_state
-
-Reader = Callable[[Sequence[bytes]], Sequence[Record | None]]
-"""Returns the record of each line that is one and within the limits; None for a line on which it does not
-decide."""
 
 MOST_SHOWN: Final = 20
 """Findings of one kind that are kept. There may be one per record."""
@@ -94,20 +90,13 @@ class Verification:
 
     def _summary(self, check: Check) -> CheckSummary:
         kinds = [kind for kind in Kind if kind.check == check and kind in self.counts]
-        kinds.sort(key=lambda kind: kind.weight)  # differences before notes
-        numbers = Counter({"difference": 0, "note": 0})
+        numbers = Counter[Weight]()
         for kind in kinds:
             numbers[kind.weight] += self.counts[kind]
-        hint = None
-        if kinds:
-            own = (each.hint for each in self._findings if each.kind is kinds[0] and each.hint)
-            hint = next(own, kinds[0].hint)
+        worst = min(kinds, key=lambda kind: kind.weight, default=None)  # a difference before a note
+        own = (each.hint for each in self._findings if each.kind is worst and each.hint)
+        hint = next(own, None if worst is None else worst.hint)
         return CheckSummary(check, numbers["difference"], numbers["note"], hint)
-
-
-def without_reader(lines: Sequence[bytes]) -> Sequence[None]:
-    """The `Reader` that decides on no line."""
-    return [None] * len(lines)
 
 
 def verify(
@@ -120,7 +109,7 @@ def verify(
     at_work: str | None,
     unread: str | None = None,
     limits: Limits = USUAL_LIMITS,
-    read: Reader = without_reader,
+    read: LineReader = lambda lines: [None] * len(lines),
 ) -> Verification:
     """Verify what is stored of `consumer`.
 
@@ -178,16 +167,15 @@ def _check_content(
     count: int,
     log: Log,
     rules: RecordRules,
-    read: Reader,
+    read: LineReader,
     comparison: Comparison | None,
 ) -> Iterator[Finding]:
     yield from check_offsets(inspection.state)
     number = 0
     with log.progress("verify", count, "records") as progress:
         for batch in _batches(inspection.scan()):
-            for stored, parsed in zip(batch, read([each.line for each in batch]), strict=True):
-                if not rules.allow(stored, parsed):
-                    yield from rules.check(stored)
+            for stored, line in zip(batch, read([each.line for each in batch]), strict=True):
+                yield from rules.check(stored, line)
                 if comparison is not None:
                     yield from comparison.of_content(stored)
             number += len(batch)

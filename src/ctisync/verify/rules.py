@@ -1,12 +1,11 @@
 """The rules for a state and its records, in every store."""
 
-import json
 from collections.abc import Iterator
 
 from ctisync.core import json_text, wire
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.limits import USUAL_LIMITS, Limits
-from ctisync.core.model import Consumer, Json, Record
+from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import contradictions
 from ctisync.core.words import counted
@@ -87,22 +86,13 @@ class RecordRules:
         # The offset of a content that waits to be initialised is not stored.
         self._content_offset = state.range_to or state.offset or self._highest
 
-    def allow(self, stored: Record, parsed: Record | None) -> bool:
-        """Whether a quick look is enough to know that `check` has no finding about a record. `parsed`:
-        the record of its line, if that is one within the limits; None if that is unknown."""
-        if parsed is None or (parsed.name, parsed.offset) != (stored.name, stored.offset):
-            return False
-        if self._stored_for is not None and not self._stored_for.selects(parsed.name):
-            return False
-        if self._content_offset is not None and parsed.offset > self._content_offset:
-            return False
-        return not self._deep or self._is_as_encoded(stored.line)
-
-    def check(self, stored: Record) -> Iterator[Finding]:
+    def check(self, stored: Record, line: Record | None = None) -> Iterator[Finding]:
         """The findings about a record. `stored` has name and offset as the store keeps them beside the
-        line."""
+        line. `line`: the record of its line, if a fast reader has shown that this is one within the
+        limits."""
+        is_usual = line is not None and (not self._deep or self._is_as_encoded(stored.line))
         try:
-            line = wire.record(stored.line)
+            line = line or wire.record(stored.line)
         except wire.NotARecord as error:
             yield Finding(Kind.RECORD_UNREADABLE, stored.name, str(error))
             return
@@ -114,7 +104,7 @@ class RecordRules:
             detail = f"its name does not match resources = {list(self._stored_for.resources)}"
             yield Finding(Kind.RECORD_UNWANTED, stored.name, detail)
         yield from self._check_offset(stored.name, max(line.offset, stored.offset))
-        if self._deep:
+        if self._deep and not is_usual:
             yield from self._check_payload(stored)
 
     def _check_offset(self, name: str, offset: int) -> Iterator[Finding]:
@@ -131,15 +121,15 @@ class RecordRules:
     def _check_payload(self, stored: Record) -> Iterator[Finding]:
         """Findings that need decoding. An update could not be applied to such a record, or wrongly."""
         try:
-            value = json_text.decode(stored.line)
+            json_text.decode(stored.line)
+            json_text.check_depth(stored.line, self._most_depth)
+        except json_text.TooDeep:
+            yield Finding(Kind.PAYLOAD_DEEP, stored.name, f"its nesting depth is above {self._most_depth}")
         except ValueError as error:
             yield Finding(Kind.PAYLOAD_UNREADABLE, stored.name, f"it cannot be decoded: {error}")
-            return
-        if (depth := _depth(value)) > self._most_depth:
-            detail = f"its nesting depth is {depth}, more than {self._most_depth}"
-            yield Finding(Kind.PAYLOAD_DEEP, stored.name, detail)
-        elif (key := _duplicate_key(stored.line)) is not None:
-            yield Finding(Kind.PAYLOAD_TWICE, stored.name, f"an object has the key {key[:80]!r} twice")
+        else:
+            if (key := json_text.duplicate_key(stored.line)) is not None:
+                yield Finding(Kind.PAYLOAD_TWICE, stored.name, f"an object has the key {key[:80]!r} twice")
 
     def _is_as_encoded(self, line: bytes) -> bool:
         """Whether the line, whose depth was checked, is what the encoder writes: then no object has a key
@@ -148,30 +138,6 @@ class RecordRules:
             return json_text.encodes_to(json_text.decode_checked(line), line, self._buffer)
         except ValueError:
             return False
-
-
-def _depth(value: Json) -> int:
-    depth = 0
-    level = [value]
-    while level:
-        depth += 1
-        children = (item for each in level for item in (each.values() if isinstance(each, dict) else each))
-        level = [item for item in children if isinstance(item, (dict, list))]
-    return depth
-
-
-def _duplicate_key(line: bytes) -> str | None:
-    """A key that some object in the line has twice. The decoder of `wire` takes the last one."""
-    duplicates: list[str] = []
-
-    def check_keys(pairs: list[tuple[str, Json]]) -> None:
-        if len(dict(pairs)) < len(pairs):
-            keys: set[str] = set()
-            for key, _ in pairs:
-                (duplicates.append if key in keys else keys.add)(key)
-
-    json.loads(line, object_pairs_hook=check_keys)
-    return duplicates[0] if duplicates else None
 
 
 def _wrong_fields(state: ConsumerState) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import ConfigurationError, SnapshotRefused
 from ctisync.ports import CommandManager
-from ctisync.sync.run_pass import load_file
+from ctisync.sync.run_pass import run_pass
 from tests.support.memory_feed import MemoryFeed, MemorySnapshot
 from tests.support.memory_store import MemoryStore
 from tests.support.one_pass import good, parts_of
@@ -132,7 +132,7 @@ def load_into(stage: Stage, store: MemoryStore, commands: CommandManager | None)
         log=stage.log,
         policy=Policy(mode="init-snapshot"),
     )
-    good(load_file(parts, MemorySnapshot("file:3.zip", stage.server.offered), Snapshot("file:3.zip", 3)))
+    good(run_pass(parts, Snapshot("file:3.zip", 3), MemorySnapshot("file:3.zip", stage.server.offered)))
 
 
 def test_a_snapshot_file_is_loaded_without_a_request_to_the_feed_and_left_where_it_lies(stage: Stage) -> None:

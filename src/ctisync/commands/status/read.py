@@ -11,7 +11,7 @@ from ctisync.cli.invocation import Invocation
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, Moved, Owed, Phase, Summary, feed_answered
+from ctisync.core.state import ConsumerState, Moved, Owed, Phase, Summary
 from ctisync.errors import DONE, CtisyncError, StoreUnavailable
 from ctisync.ports import Clock, HistoryStore, Store
 from ctisync.settings import Settings
@@ -202,7 +202,7 @@ def _read_consumer(
         return one
     with opened_feed(settings, consumer, clock, invocation.console) as feed:
         info = feed.consumer_info()
-    return msgspec.structs.replace(one, state=feed_answered(one.state, info, clock.now()))
+    return msgspec.structs.replace(one, state=one.state.feed_answered(info, clock.now()))
 
 
 def consumer_status(consumer: Consumer, summary: Summary, settings: Settings, clock: Clock) -> ConsumerStatus:

@@ -19,7 +19,7 @@ Text that it cannot handle does not reach it: see `bearable`, `paired`.
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from types import ModuleType
 from typing import Any, Final
@@ -29,6 +29,7 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_OFFSET, Json, Record
 from ctisync.core.wire import wrong_name
 from ctisync.errors import ConfigurationError
+from ctisync.ports import LineReader
 
 MOST_DIGITS: Final = min(sys.get_int_max_str_digits() or 4300, 4300)
 
@@ -149,9 +150,6 @@ def _unpaired(rest: bytes) -> Unpaired:
     return Unpaired(f"{rest[:6].decode('ascii', 'replace')} is half a character")
 
 
-Reader = Callable[[Sequence[bytes]], Sequence[Record | None]]
-"""Returns the record of each line, or None for a line on which it does not decide."""
-
 DEEPEST: Final = 1024
 """The number of nested containers that simdjson accepts. A reader tries it: a version may have another."""
 
@@ -161,7 +159,7 @@ def undecided(lines: Sequence[bytes]) -> Sequence[None]:
     return [None] * len(lines)
 
 
-def reader(limits: Limits) -> Reader:
+def reader(limits: Limits) -> LineReader:
     """A reader for one thread."""
     try:
         simd = _Simd(limits)

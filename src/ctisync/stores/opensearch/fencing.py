@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core.state import ConsumerState, content_gone, load_abandoned
+from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch.generations import (
     Generations,
@@ -228,11 +228,11 @@ class FencedLease:
 
 
 def _took_over(entry: StateEntry) -> StateEntry:
-    return msgspec.structs.replace(entry, state=load_abandoned(entry.state))
+    return msgspec.structs.replace(entry, state=entry.state.load_abandoned())
 
 
 def _zeroed(entry: StateEntry) -> StateEntry:
-    return msgspec.structs.replace(entry, state=content_gone(entry.state), generation=None)
+    return msgspec.structs.replace(entry, state=entry.state.content_gone(), generation=None)
 
 
 def _emptied(entry: StateEntry) -> StateEntry:

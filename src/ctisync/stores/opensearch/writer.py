@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from ctisync.core.model import Put, Record, Snapshot, Write
-from ctisync.core.state import ConsumerState, load_abandoned, load_begun
+from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import invariants
@@ -214,7 +214,7 @@ class OpenSearchWriter:
         try:
             with self._client.hurried_by_a_stop():
                 self._generations.create(to, snapshot, fence)
-                self._commit_state(load_begun(self.state))
+                self._commit_state(self.state.load_begun())
                 self._fenced.drop_strays(to, spare=self._replaced)
                 yield load
         finally:
@@ -257,7 +257,7 @@ class OpenSearchWriter:
         with suppress(*_OUT_OF_REACH):
             self._generations.remove_unfinished(generation)
             self._fenced.discard_fence(generation)
-            self._commit_state(load_abandoned(self.state))
+            self._commit_state(self.state.load_abandoned())
 
     def _live_fence(self) -> str:
         live = self._fenced.live

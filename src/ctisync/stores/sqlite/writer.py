@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Snapshot, Write
-from ctisync.core.state import ConsumerState, content_gone, load_abandoned, load_begun
+from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
@@ -84,7 +84,7 @@ class SqliteWriter:
                 generation = tables.add_generation(
                     self._connection, self._row.id, snapshot, self._clock.now()
                 )
-                self._set_state(load_begun(self.state))
+                self._set_state(self.state.load_begun())
             with closing(SqliteLoad(self, self._connection, generation, self._compression)) as load:
                 yield load
         except BaseException as error:
@@ -195,13 +195,13 @@ class SqliteWriter:
         with self.transaction():
             self._row = tables.find_consumer(self._connection, self._consumer)
             if self.state.loading:
-                self._set_state(load_abandoned(self.state))
+                self._set_state(self.state.load_abandoned())
             if tables.live_generation(self._connection, self._row) is None:
                 self._row = self._row._replace(generation=None)
                 if (occupant := tables.occupant(self._connection, self._consumer, self._row)) is not None:
                     self._set_state(msgspec.structs.replace(self.state, occupant=occupant[1]))
                 elif self.state.content:
-                    self._set_state(content_gone(self.state))
+                    self._set_state(self.state.content_gone())
             dead = tables.dead_generations(self._connection, self._row.id)
         for generation in dead:
             self._drop(generation, end)

@@ -17,37 +17,39 @@ from ctisync.urls import Secret, redacted, refuse_credentials
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where ctisync stores the content, and how it logs in."""
+    """Where ctisync stores the content, and how it logs in.
+
+    url: `sqlite:///relative`, `sqlite:////absolute` or `http(s)://host:9200[,host2:9200]`; not set:
+        `ctisync.db` in the state folder.
+    username: User name for Basic authentication; ctisync sends it only to the store.
+    password: Password for that user name.
+    password_file: File that contains the password.
+    ca_file: For the store: PEM file with the certificate authorities to trust; not set: those of the system.
+    client_cert: PEM file with the client certificate for the store.
+    client_key: PEM file with its private key; not set: the key is in the certificate file.
+    shards: Number of primary shards of the content index.
+    replicas: Number of replicas of the content index.
+    compression: Compression of records in a SQLite file, for records written from now on; `none` stores plain
+        text, eight times as large, which you can read with SQL alone.
+    codec: Codec of the OpenSearch index, from the next load on; `best_compression` saves disk space.
+    senders: Maximum number of bulks that a load sends to OpenSearch in parallel; fewer while nodes are busy.
+    bulk_bytes: Maximum size of one bulk that a load sends to OpenSearch, in bytes. An update sends one bulk
+        at a time, of up to `store.senders` times this size.
+    """
 
     url: str = ""
-    """`sqlite:///relative`, `sqlite:////absolute` or `http(s)://host:9200[,host2:9200]`; not set:
-    `ctisync.db` in the state folder."""
     username: str | None = None
-    """User name for Basic authentication; ctisync sends it only to the store."""
     password: Secret | None = None
-    """Password for that user name."""
     password_file: Path | None = None
-    """File that contains the password."""
     ca_file: Path | None = None
-    """For the store: PEM file with the certificate authorities to trust; not set: those of the system."""
     client_cert: Path | None = None
-    """PEM file with the client certificate for the store."""
     client_key: Path | None = None
-    """PEM file with its private key; not set: the key is in the certificate file."""
     shards: Annotated[int, Meta(ge=1, le=1024)] = 1
-    """Number of primary shards of the content index."""
     replicas: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """Number of replicas of the content index."""
     compression: Literal["zstd", "none"] = "zstd"
-    """Compression of records in a SQLite file, for records written from now on; `none` stores plain text,
-    eight times as large, which you can read with SQL alone."""
     codec: Literal["default", "best_compression"] = "default"
-    """Codec of the OpenSearch index, from the next load on; `best_compression` saves disk space."""
     senders: Annotated[int, Meta(ge=1, le=32)] = 4
-    """Maximum number of bulks that a load sends to OpenSearch in parallel; fewer while nodes are busy."""
     bulk_bytes: Annotated[int, Meta(ge=100_000, le=100_000_000)] = 3_000_000
-    """Maximum size of one bulk that a load sends to OpenSearch, in bytes. An update sends one bulk at a time,
-    of up to `store.senders` times this size."""
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,48 +28,55 @@ LongSeconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 
 
 class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The feed."""
+    """The feed.
+
+    url: Base URL of the CTI API.
+    token: Bearer token; ctisync sends it only to the host of `cti.url`, or, if it is set, of
+        `cti.token_exchange_url`.
+    token_file: File that contains the token.
+    token_exchange_url: URL at which ctisync exchanges the token for signed links, if a consumer is not
+        public; not set: ctisync sends the token with each request.
+    headers: Table of further headers, each a text or `{ file = PATH }`; ctisync sends them only to the hosts
+        of `cti.url` and `cti.token_exchange_url`, and shows no value.
+    ca_file: For the feed: PEM file with the certificate authorities to trust; not set: those of the system.
+    retry_budget: Retry budget: seconds that a pass spends in total on failed requests and on waiting to retry
+        them.
+    cooldown: Cool-down: seconds without a request once the retry budget is spent, if a server was reached and
+        has not sent `Retry-After`; 0: no cool-down, even if the feed asks for one.
+    allowed_hosts: Other hosts that the link to a snapshot may point to: `host` or `*.domain`, with or without
+        `:port`.
+    load_while_downloading: Load records while the snapshot is still being downloaded; false: download all of
+        it first.
+    """
 
     url: str = "https://cti.wazuh.com/api/v1"
-    """Base URL of the CTI API."""
     token: Secret | None = None
-    """Bearer token; ctisync sends it only to the host of `cti.url`, or, if it is set, of
-    `cti.token_exchange_url`."""
     token_file: Path | None = None
-    """File that contains the token."""
     token_exchange_url: str | None = None
-    """URL at which ctisync exchanges the token for signed links, if a consumer is not public; not set:
-    ctisync sends the token with each request."""
     headers: dict[str, Secret] = {}
-    """Table of further headers, each a text or `{ file = PATH }`; ctisync sends them only to the hosts of
-    `cti.url` and `cti.token_exchange_url`, and shows no value."""
     ca_file: Path | None = None
-    """For the feed: PEM file with the certificate authorities to trust; not set: those of the system."""
     retry_budget: Seconds = 300.0
-    """Retry budget: seconds that a pass spends in total on failed requests and on waiting to retry them."""
     cooldown: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
-    """Cool-down: seconds without a request once the retry budget is spent, if a server was reached and has
-    not sent `Retry-After`; 0: no cool-down, even if the feed asks for one."""
     allowed_hosts: tuple[str, ...] = ()
-    """Other hosts that the link to a snapshot may point to: `host` or `*.domain`, with or without `:port`."""
     load_while_downloading: bool = True
-    """Load records while the snapshot is still being downloaded; false: download all of it first."""
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A consumer to follow, and the name under which readers find its content."""
+    """A consumer to follow, and the name under which readers find its content.
+
+    context: Context in the CTI API.
+    consumer: Consumer within that context.
+    index: Name under which readers find the content.
+    resources: Shell-style patterns; ctisync keeps the records whose name matches one of them.
+    consumer_url: Whole URL of the consumer, below `cti.url`, instead of `context` and `consumer`: as `ctisync
+        plans` prints it.
+    """
 
     context: str = "vd_1.0.0"
-    """Context in the CTI API."""
     consumer: str = "vd_4.8.0"
-    """Consumer within that context."""
     index: str = "wazuh-cve"
-    """Name under which readers find the content."""
     resources: tuple[str, ...] = ("*",)
-    """Shell-style patterns; ctisync keeps the records whose name matches one of them."""
     consumer_url: str | None = None
-    """Whole URL of the consumer, below `cti.url`, instead of `context` and `consumer`: as `ctisync plans`
-    prints it."""
 
     def consumer_of_core(self) -> Consumer:
         """The same as the other parts of ctisync use it."""
@@ -77,81 +84,90 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class CommandManagerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The Command Manager, which gets a command after new content."""
+    """The Command Manager, which gets a command after new content.
+
+    enabled: Send the update command; not set: yes if the store is OpenSearch or `url` is set.
+    url: URL of the Command Manager; not set: that of the store.
+    version: Version that the command names.
+    target_id: Target that the command names.
+    timeout: Seconds for sending a command, in total.
+    username: User name for Basic authentication; not set: that of the store, if both have the same origin.
+    password: Password for that user name.
+    password_file: File that contains the password.
+    ca_file: PEM file with the certificate authorities to trust; not set: that of the store, if both have the
+        same origin.
+    client_cert: PEM file with the client certificate; not set: that of the store, if both have the same
+        origin.
+    client_key: PEM file with its private key; not set: the key is in the certificate file.
+    """
 
     enabled: bool | None = None
-    """Send the update command; not set: yes if the store is OpenSearch or `url` is set."""
     url: str | None = None
-    """URL of the Command Manager; not set: that of the store."""
     version: str = "5.0.0"
-    """Version that the command names."""
     target_id: str = "vulnerability-detector"
-    """Target that the command names."""
     timeout: Seconds = 30.0
-    """Seconds for sending a command, in total."""
     username: str | None = None
-    """User name for Basic authentication; not set: that of the store, if both have the same origin."""
     password: Secret | None = None
-    """Password for that user name."""
     password_file: Path | None = None
-    """File that contains the password."""
     ca_file: Path | None = None
-    """PEM file with the certificate authorities to trust; not set: that of the store, if both have the same
-    origin."""
     client_cert: Path | None = None
-    """PEM file with the client certificate; not set: that of the store, if both have the same origin."""
     client_key: Path | None = None
-    """PEM file with its private key; not set: the key is in the certificate file."""
 
 
 class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Commands that ctisync runs after a pass: a program and its arguments, without a shell."""
+    """Commands that ctisync runs after a pass: a program and its arguments, without a shell.
+
+    on_update: Command to run after the content for readers has changed.
+    on_error: Command to run if the exit code is not 0, once per incident and exit code.
+    on_stale: Command to run if the content has been out of step for longer than `stale_after`, once per
+        incident.
+    on_recovered: Command to run once an incident is over that `on_error` or `on_stale` reported.
+    again_after: Seconds after which `on_error`, `on_stale` and the ping `/fail` report the same incident
+        again; 0: after each pass.
+    stale_after: Seconds after which the content is stale, counted from when it was last known to be in step.
+    timeout: Seconds for each hook; ctisync then stops it.
+    """
 
     on_update: tuple[str, ...] = ()
-    """Command to run after the content for readers has changed."""
     on_error: tuple[str, ...] = ()
-    """Command to run if the exit code is not 0, once per incident and exit code."""
     on_stale: tuple[str, ...] = ()
-    """Command to run if the content has been out of step for longer than `stale_after`, once per incident."""
     on_recovered: tuple[str, ...] = ()
-    """Command to run once an incident is over that `on_error` or `on_stale` reported."""
     again_after: LongSeconds = 86_400.0
-    """Seconds after which `on_error`, `on_stale` and the ping `/fail` report the same incident again; 0:
-    after each pass."""
     stale_after: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
-    """Seconds after which the content is stale, counted from when it was last known to be in step."""
     timeout: Seconds = 60.0
-    """Seconds for each hook; ctisync then stops it."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of ctisync."""
+    """The settings of ctisync.
+
+    consumers: Consumers to follow.
+    ping_url: Monitoring URL to ping: `/start` when a run starts, the URL itself on success, `/fail` on
+        failure.
+    ping_url_file: File that contains the `ping_url`.
+    history: Number of passes per consumer that the store keeps in its history; 0: no history.
+    on_feed_reset: What `sync` does if the feed's last offset is lower than the stored one; `refuse`: stop;
+        `init`: load the snapshot again.
+    reinit_interval: Minimum seconds between two initialisations after a change that cannot be applied. A
+        snapshot that contains the change is loaded at once.
+    state_dir: Folder of this host for locks, downloads and the SQLite file; not set: `$STATE_DIRECTORY`, or
+        else your state folder.
+    """
 
     # As `load` returns them, `*_file` secrets are read and the folders are filled in.
 
     cti: CtiSettings = CtiSettings()
     consumers: tuple[ConsumerSettings, ...] = (ConsumerSettings(),)
-    """Consumers to follow."""
     store: StoreSettings = StoreSettings()
     command_manager: CommandManagerSettings = CommandManagerSettings()
     limits: Limits = Limits()
     hooks: HookSettings = HookSettings()
     ping_url: Secret | None = None
-    """Monitoring URL to ping: `/start` when a run starts, the URL itself on success, `/fail` on failure."""
     ping_url_file: Path | None = None
-    """File that contains the `ping_url`."""
     history: Annotated[int, Meta(ge=0, le=MOST_PASSES)] = 1000
-    """Number of passes per consumer that the store keeps in its history; 0: no history."""
     on_feed_reset: Literal["refuse", "init"] = "refuse"
-    """What `sync` does if the feed's last offset is lower than the stored one; `refuse`: stop; `init`: load
-    the snapshot again."""
     reinit_interval: LongSeconds = 86_400.0
-    """Minimum seconds between two initialisations after a change that cannot be applied. A snapshot that
-    contains the change is loaded at once."""
     # A factory and an extra schema: a Path is no default in JSON Schema.
     state_dir: Annotated[Path, Meta(extra_json_schema={"default": ""})] = msgspec.field(default_factory=Path)
-    """Folder of this host for locks, downloads and the SQLite file; not set: `$STATE_DIRECTORY`, or else your
-    state folder."""
 
     @property
     def backend(self) -> Backend:

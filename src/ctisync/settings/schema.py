@@ -1,11 +1,11 @@
 """Name, type, default and meaning of each setting, read from the types: the source of all documents and of
-the template, which has all settings commented out. The meaning of a setting is the text below its field.
+the template, which has all settings commented out. The class of a section names the meaning of each.
 """
 
+import re
 import textwrap
 from collections.abc import Iterator
-from functools import cache
-from itertools import pairwise
+from inspect import cleandoc
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
@@ -76,28 +76,25 @@ def settings_of(schema: type[msgspec.Struct]) -> Iterator[Setting]:
         yield Setting(schema, field.name, field.type, default)
 
 
-@cache
 def meanings_of(schema: type[msgspec.Struct]) -> dict[str, str]:
-    """The meanings of the fields of a section, by name, from its source: Python does not keep these texts."""
-    import ast
-    import inspect
+    """The meanings of the settings of a section, by name, from the text of its class."""
+    paragraphs = re.findall(r"^(\w+): (.+(?:\n .+)*)", cleandoc(schema.__doc__ or ""), re.MULTILINE)
+    return {name: " ".join(meaning.split()) for name, meaning in paragraphs}
 
-    meanings = {}
-    [definition] = ast.parse(inspect.getsource(schema)).body
-    for field, text in pairwise(ast.iter_child_nodes(definition)):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(meaning))):
-                meanings[name] = " ".join(meaning.split())
-    return meanings
+
+def purpose_of(schema: type[msgspec.Struct]) -> str:
+    """What a section is for: the first paragraph of the text of its class."""
+    return cleandoc(schema.__doc__ or "").partition("\n\n")[0]
 
 
 def json_schema(schema: type[msgspec.Struct]) -> dict[str, Any]:
     """The JSON Schema of a section and its sections."""
     document = msgspec.json.schema(schema, schema_hook=_text_schema)
     for section in _sections_in(schema):
-        properties = document["$defs"][section.__name__]["properties"]
+        definition = document["$defs"][section.__name__]
+        definition["description"] = purpose_of(section)
         for name, meaning in meanings_of(section).items():
-            properties[name] = {"description": meaning, **properties[name]}
+            definition["properties"][name] = {"description": meaning, **definition["properties"][name]}
     return document
 
 
@@ -228,7 +225,7 @@ def _lines(settings: Iterator[Setting]) -> Iterator[str]:
     for head, section in sections:
         yield ""
         yield head
-        yield from _prose(section.__doc__ or "")
+        yield from _prose(purpose_of(section))
         if head.startswith("#"):
             yield from _prose("Also remove the # above. For another consumer, repeat the section.")
         yield from _lines(settings_of(section))

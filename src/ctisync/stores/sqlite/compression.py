@@ -69,11 +69,10 @@ class Packer:
     """Makes a zstd frame of each line, with its length and checksum."""
 
     def __init__(self, dictionary: bytes | None) -> None:
-        if dictionary is None:
-            self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
-            return
-        prepared = zstandard.ZstdCompressionDict(dictionary, zstandard.DICT_TYPE_FULLDICT)
-        prepared.precompute_compress(level=_LEVEL)
+        prepared = None
+        if dictionary is not None:
+            prepared = zstandard.ZstdCompressionDict(dictionary, zstandard.DICT_TYPE_FULLDICT)
+            prepared.precompute_compress(level=_LEVEL)
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=prepared, write_checksum=True)
 
     def pack(self, records: Sequence[Record]) -> list[RecordRow]:

@@ -25,41 +25,32 @@ from ctisync.stores.sqlite.verify import SqliteInspection, diagnose, refusals
 from ctisync.stores.sqlite.writer import SqliteWriter
 
 
-class SqliteStore:
+class SqliteStore(msgspec.Struct, frozen=True):
     """A `ctisync.ports.Store` in the file `path`, which the first write creates (its folder must exist).
 
+    `patience`: seconds to wait for another program's lock. `compression`: of new lines; both kinds can be
+    read. `read_only`: reading neither migrates the file of an older ctisync nor leaves SQLite's own files
+    beside it.
     Raises ConfigurationError for a path that cannot be opened and for a file that is not ctisync's or
     a newer ctisync's, StoreUnavailable for a lock, a full disk and damage. For use by one thread.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        clock: Clock,
-        patience: float = LOCK_PATIENCE,
-        compression: Compression = "zstd",
-        *,
-        read_only: bool = False,
-    ) -> None:
-        """`patience`: seconds to wait for another program's lock. `compression`: of new lines; both kinds can
-        be read. `read_only`: reading neither migrates the file of an older ctisync nor leaves SQLite's own
-        files beside it."""
-        self._path = path
-        self._clock = clock
-        self._patience = patience
-        self._compression = compression
-        self._read_only = read_only
+    path: Path
+    clock: Clock
+    patience: float = LOCK_PATIENCE
+    compression: Compression = "zstd"
+    read_only: bool = False
 
     @property
     def name(self) -> str:
-        return f"sqlite:///{self._path}"
+        return f"sqlite:///{self.path}"
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
         with self._reading(consumer) as (connection, row):
             return _state(connection, consumer, row)
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
-        with self._transaction(self._patience) as connection:
+        with self._transaction(self.patience) as connection:
             row = tables.find_consumer(connection, consumer)
             row = row if row.id else tables.add_consumer(connection, consumer)
             if invariants.differs_by_check(row.state, state):
@@ -67,8 +58,8 @@ class SqliteStore:
 
     @contextmanager
     def writer(self, consumer: Consumer) -> Iterator[SqliteWriter]:
-        with closing(open_writable(self._path, self._patience)) as file:
-            yield SqliteWriter(file, consumer, self._clock, self._compression)
+        with closing(open_writable(self.path, self.patience)) as file:
+            yield SqliteWriter(file, consumer, self.clock, self.compression)
 
     def summary(self, consumer: Consumer) -> Summary:
         """State and pointer to the live content are in one row, so readers see the content of the state."""
@@ -89,36 +80,36 @@ class SqliteStore:
     @contextmanager
     def inspect(self, consumer: Consumer) -> Iterator[SqliteInspection]:
         with self._reading(consumer) as (connection, row):
-            yield SqliteInspection(connection, self._path, row)
+            yield SqliteInspection(connection, self.path, row)
 
     def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
-        return diagnose(self._path)
+        return diagnose(self.path)
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
-        return refusals(self._path)
+        return refusals(self.path)
 
     def work(self, consumer: Consumer) -> Work | None:
         with self._reading(consumer) as (connection, row):
             return tables.load_under_way(connection, row) if row.state.loading else None
 
     def remember(self, report: PassReport, keep: int, within: float) -> None:
-        with self._transaction(min(self._patience, within)) as connection:
+        with self._transaction(min(self.patience, within)) as connection:
             tables.add_report(connection, report, keep)
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
-        with reading(self._path, self._patience) as connection:
+        with reading(self.path, self.patience) as connection:
             yield from tables.find_passes(connection, consumer, most, touched=touched)
 
     def consumers(self) -> list[Consumer]:
-        with reading(self._path, self._patience, read_only=True) as connection:
+        with reading(self.path, self.patience, read_only=True) as connection:
             return tables.consumers_with_content(connection)
 
     def footprint(self, consumer: Consumer) -> Footprint:
-        with reading(self._path, self._patience, read_only=True) as connection:
+        with reading(self.path, self.patience, read_only=True) as connection:
             row = tables.find_consumer(connection, consumer)
             stored = tables.bytes_of_contents(connection, row.id)
             return Footprint(
-                places=() if stored is None else (str(self._path),),
+                places=() if stored is None else (str(self.path),),
                 records=None if row.generation is None else tables.count_records(connection, row.generation),
                 bytes=stored or 0,
                 passes=tables.count_passes(connection, consumer),
@@ -135,13 +126,13 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self, patience: float) -> Iterator[sqlite3.Connection]:
-        with closing(open_writable(self._path, patience)) as file, file.transaction():
+        with closing(open_writable(self.path, patience)) as file, file.transaction():
             yield file.connection
 
     @contextmanager
     def _reading(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, tables.ConsumerRow]]:
         """A connection that sees one moment, and the consumer's row."""
-        with reading(self._path, self._patience, read_only=self._read_only) as connection:
+        with reading(self.path, self.patience, read_only=self.read_only) as connection:
             yield connection, tables.find_consumer(connection, consumer)
 
 

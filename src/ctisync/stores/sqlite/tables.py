@@ -1,7 +1,7 @@
 """The SQL statements, a function each. Call those that write within a transaction."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -249,12 +249,13 @@ def delete_records(connection: sqlite3.Connection, generation: int, deletes: Ite
     )
 
 
-def find_records(connection: sqlite3.Connection, generation: int, names: Collection[str]) -> Iterator[Record]:
-    """The stored records among `names`. Raises Unreadable."""
+def find_records(
+    connection: sqlite3.Connection, generation: int | None, names: Sequence[str]
+) -> Iterator[Record]:
+    """The stored records among `names`; none without a generation. Raises Unreadable."""
     unpacker = Unpacker(connection)
-    every = list(names)
-    for start in range(0, len(every), _NAMES_AT_ONCE):
-        some = every[start : start + _NAMES_AT_ONCE]
+    for start in range(0, len(names), _NAMES_AT_ONCE):
+        some = names[start : start + _NAMES_AT_ONCE]
         rows = connection.execute(
             "SELECT name, offset, line, CAST(packed AS BLOB) FROM records"  # noqa: S608  # question marks
             f" WHERE generation = ? AND name IN ({', '.join('?' * len(some))})",

@@ -97,11 +97,9 @@ class SqliteWriter:
 
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         """All of them in one part."""
-        records: dict[str, Record] = {}
-        if (generation := self._row.generation) is not None:
-            with self.transaction():
-                for record in tables.find_records(self._connection, generation, names):
-                    records[record.name] = record
+        with self.transaction():
+            rows = tables.find_records(self._connection, self._row.generation, names)
+            records = {record.name: record for record in rows}
         yield names, records
 
     def save_later(self, state: ConsumerState) -> None:

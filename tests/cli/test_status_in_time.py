@@ -3,53 +3,26 @@
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from threading import Thread
+from contextlib import ExitStack, closing
+from typing import Final
 
 import pytest
 
 from tests.cli.conftest import Ctisync
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.raw_server import FixedScript, RawServer, silence, then_for_ever
 from tests.support.tcp_proxy import TcpProxy, port_of
 
 TIMEOUT = 3
 """Seconds; the start of a process is in it."""
 
 
-@contextmanager
-def dripping() -> Iterator[str]:
-    """A server that sends a byte of its answer now and then, and never all of it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as opened:
-
-        def drip() -> None:
-            while True:
-                try:
-                    one = opened.enter_context(listener.accept()[0])
-                    one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                    while True:
-                        one.sendall(b" ")
-                        time.sleep(0.1)
-                except OSError:
-                    if listener.fileno() < 0:
-                        return
-
-        Thread(target=drip, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def silent() -> Iterator[str]:
-    """A server that accepts and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+DRIPPING: Final = then_for_ever(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" ", 0.1)
+"""A server that sends a byte of its answer now and then, and never all of it."""
 
 
 def checked(ctisync: Ctisync, *options: str) -> "subprocess.CompletedProcess[str]":
@@ -60,10 +33,10 @@ def checked(ctisync: Ctisync, *options: str) -> "subprocess.CompletedProcess[str
     return answer
 
 
-@pytest.mark.parametrize("server", [silent, dripping])
-def test_a_store_that_never_answers_is_unknown_in_time(ctisync: Ctisync, server: type) -> None:
-    with server() as url:
-        ctisync.environ["CTISYNC_STORE__URL"] = url
+@pytest.mark.parametrize("script", [silence, DRIPPING], ids=["silent", "dripping"])
+def test_a_store_that_never_answers_is_unknown_in_time(ctisync: Ctisync, script: FixedScript) -> None:
+    with RawServer(script) as server:
+        url = ctisync.environ["CTISYNC_STORE__URL"] = server.origin
         answer = checked(ctisync)
         assert (answer.returncode, answer.stderr) == (3, "")
         assert answer.stdout.startswith("CTISYNC UNKNOWN - ")
@@ -74,11 +47,12 @@ def test_a_store_that_never_answers_is_unknown_in_time(ctisync: Ctisync, server:
         assert url in plain.stderr
 
 
-@pytest.mark.parametrize("server", [silent, dripping])
+@pytest.mark.parametrize("script", [silence, DRIPPING], ids=["silent", "dripping"])
 @pytest.mark.usefixtures("feed")
-def test_a_feed_that_never_answers_is_unknown_in_time(ctisync: Ctisync, server: type) -> None:
+def test_a_feed_that_never_answers_is_unknown_in_time(ctisync: Ctisync, script: FixedScript) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
-    with server() as url:
+    with RawServer(script) as server:
+        url = server.origin
         ctisync.environ |= {"CTISYNC_CTI__URL": url, "CTISYNC_CTI__RETRY_BUDGET": "300"}
         answer = checked(ctisync, "--remote")
         assert (answer.returncode, url in answer.stdout) == (3, True), answer
@@ -118,21 +92,16 @@ def test_one_of_three_nodes_that_hangs_hides_nothing(
 
 
 def test_a_signal_ends_a_status_that_waits(ctisync: Ctisync) -> None:
-    with silent() as url:
-        ctisync.environ["CTISYNC_STORE__URL"] = url
+    with RawServer(silence) as silent:
+        ctisync.environ["CTISYNC_STORE__URL"] = silent.origin
         waiting = subprocess.Popen(
             ctisync.command("status", "--timeout", "60"), env=ctisync.environ, stderr=subprocess.PIPE
         )
-        port = int(url.rpartition(":")[2])
-        while not any(f":{port:04X} 01" in line for line in _connections()):
+        while not silent.connections:
             time.sleep(0.02)
         os.kill(waiting.pid, signal.SIGTERM)
         _, printed = waiting.communicate(timeout=5)
     assert (waiting.returncode, printed) == (143, b"ctisync: stopped by signal 15\n")
-
-
-def _connections() -> list[str]:
-    return Path("/proc/net/tcp").read_text("ascii").splitlines()
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "86401", "soon"])

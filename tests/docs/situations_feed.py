@@ -2,11 +2,11 @@
 
 from tests.docs.situations import shown_by, situation
 from tests.docs.stage import FEED, Printed, Stage
-from tests.hostile.server.lying_feed import FeedRequest, LyingFeed, head
-from tests.hostile.server.raw_server import Line
 from tests.support import feed_failures as failures
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import unused_port
+from tests.support.lying_feed import FeedRequest, LyingFeed
+from tests.support.raw_server import Line, head
 
 BUSY = failures.status(429, {"Retry-After": "3600"})
 A_WEB_PAGE = b"<!DOCTYPE html><html>Please sign in</html>"

@@ -12,12 +12,11 @@ from ctisync.stores.opensearch.lease import this_process
 from tests.docs.intervening import answering
 from tests.docs.situations import situation
 from tests.docs.stage import INDEXER, Printed, Stage
-from tests.hostile.server.lying_feed import head
-from tests.hostile.server.raw_server import Line, RawRequest, RawServer
 from tests.stores import opensearch_kit as kit
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import unused_port
 from tests.support.opened import no_process
+from tests.support.raw_server import RawServer, raw, response
 
 CONSUMER = Consumer()
 
@@ -31,13 +30,8 @@ NOT_PERMITTED = {
 
 def refused_by_all(stage: Stage, status: str, document: object, **environ: str) -> Printed:
     """A pass on a server that answers every request so."""
-    body = json.dumps(document).encode()
-    fields = ("Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close")
-
-    def refuse(line: Line, request: RawRequest) -> None:
-        line.send(head(status, *fields), body)
-
-    with RawServer(refuse) as server:
+    refusal = response(status, json.dumps(document).encode(), "Content-Type: application/json")
+    with RawServer(raw(refusal)) as server:
         stage.use_store(server.origin)
         return stage.run("sync", "-q", **environ)
 

@@ -13,9 +13,9 @@ from ctisync.system.clock import SystemClock
 from ctisync.system.locks import host_lock, lock_beside
 from tests.docs.situations import shown_by, situation
 from tests.docs.stage import FEED, Printed, Stage
-from tests.hostile.server.lying_feed import LyingFeed
 from tests.support import feed_failures as failures
 from tests.support.feed_history import populate
+from tests.support.lying_feed import LyingFeed
 
 ONLY_OF_2026 = '[{"resources": ["CVE-2026-*"]}]'
 A_BUG = (

@@ -11,12 +11,11 @@ from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
-from tests.hostile.server.lying_feed import head
-from tests.hostile.server.raw_server import RawServer
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.raw_server import RawServer, head, raw, silence
 
 ALWAYS = None
 
@@ -87,14 +86,14 @@ def test_a_proxy_is_not_the_server(
 
 
 def test_a_server_that_takes_the_connection_and_says_nothing_was_reached(make_feed: MakeFeed) -> None:
-    with RawServer(lambda line, _: line.stay_silent()) as silent:
+    with RawServer(silence) as silent:
         feed = make_feed(base_url=silent.origin, cooldown=600.0, retry_budget=0.1, timeouts=Timeouts(1, 0.1))
         assert _come_back(feed) == 600
 
 
 def test_a_server_that_is_gone_in_the_middle_of_a_pass_was_reached(make_feed: MakeFeed) -> None:
     reply = b'{"data": {"last_offset": 7}}'
-    with RawServer(lambda line, _: line.send(head("200 OK"), reply)) as leaving:
+    with RawServer(raw(head("200 OK"), reply)) as leaving:
         feed = make_feed(base_url=leaving.origin, cooldown=600.0)
         assert feed.consumer_info().last_offset == 7
     assert _come_back(feed) == 600

@@ -20,6 +20,7 @@ from tests.secrets.door import Answer, door
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.raw_server import RawServer, silence
 from tests.support.records import record
 from tests.support.tls_proxy import TlsProxy, tls_proxy
 
@@ -247,11 +248,9 @@ def test_a_signal_that_comes_while_an_answer_is_awaited_is_no_lost_connection() 
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-            with closing(OpenSearchStore([url], FakeClock())) as store:
-                signal.setitimer(signal.ITIMER_REAL, 0.1)
-                with pytest.raises(Stopped):
-                    store.read_state(kit.new_consumer())
+        with RawServer(silence) as silent, closing(OpenSearchStore([silent.origin], FakeClock())) as store:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Stopped):
+                store.read_state(kit.new_consumer())
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -10,12 +10,11 @@ import trustme
 
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import LOADS, End, refused
-from tests.hostile.server.lies import in_turn, link, redirect, whole
-from tests.hostile.server.lying_feed import Lie, LyingFeed, head, tell
 from tests.hostile.server.passes import TOKEN, Case, Outcome, Passes, secrets_in
-from tests.hostile.server.raw_server import Line, RawRequest, RawServer
 from tests.hostile.server.tally import Tally
 from tests.support.feed_server import Kind
+from tests.support.lying_feed import Lie, LyingFeed, in_turn, link, redirect, tell, whole
+from tests.support.raw_server import Line, RawRequest, RawServer, head, response
 
 TAKES_COOKIES: Final = "Set-Cookie: session=canary-cookie; Path=/"
 NOT_PUBLIC: Final = End(6, "is not a public one", "ctisync init-snapshot --from URL")
@@ -34,7 +33,7 @@ class Storage(RawServer):
             line.send(head(302, f"Location: {self.elsewhere}", TAKES_COOKIES))
         else:
             body = self._last.body
-            line.send(head(200, f"Content-Length: {len(body)}", TAKES_COOKIES), body)
+            line.send(response(200, body, TAKES_COOKIES))
 
     @property
     def file(self) -> str:

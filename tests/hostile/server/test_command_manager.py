@@ -9,8 +9,6 @@ import pytest
 
 from tests.hostile.assertions import assert_error
 from tests.hostile.server.conftest import names_judged
-from tests.hostile.server.lies import CHUNKED, bomb, chunk, raw, silence, then_for_ever
-from tests.hostile.server.lying_feed import head
 from tests.hostile.server.measured import Ended
 from tests.hostile.server.passes import (
     SECRETS,
@@ -22,8 +20,21 @@ from tests.hostile.server.passes import (
     comparables,
     secrets_in,
 )
-from tests.hostile.server.raw_server import Line, RawRequest, RawServer, Script
 from tests.hostile.server.tally import Tally
+from tests.support.raw_server import (
+    CHUNKED,
+    Line,
+    RawRequest,
+    RawServer,
+    Script,
+    bomb,
+    chunk,
+    head,
+    raw,
+    response,
+    silence,
+    then_for_ever,
+)
 
 TIMEOUT: Final = 2.0
 SLOW: Final = "no complete answer within 2 s"
@@ -32,16 +43,15 @@ OK: Final = b'{"result":"OK"}'
 
 
 def _packed(encoding: str, content: bytes) -> Script:
-    return raw(head(200, f"Content-Encoding: {encoding}", f"Content-Length: {len(content)}"), content)
+    return raw(response(200, content, f"Content-Encoding: {encoding}"))
 
 
 def _echo(line: Line, request: RawRequest) -> None:
-    line.send(head(400, f"Content-Length: {len(request.raw)}"), request.raw)
+    line.send(response(400, request.raw))
 
 
 def _echo_login(line: Line, request: RawRequest) -> None:
-    login = request.headers["authorization"].encode()
-    line.send(head(400, f"Content-Length: {len(login)}"), login)
+    line.send(response(400, request.headers["authorization"].encode()))
 
 
 LIES: Final[Mapping[str, tuple[Script, str]]] = {

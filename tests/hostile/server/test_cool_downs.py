@@ -9,11 +9,10 @@ import pytest
 
 from tests.hostile.server.conftest import Judge, names_judged
 from tests.hostile.server.ends import LATER, End
-from tests.hostile.server.lies import body
-from tests.hostile.server.lying_feed import LyingFeed
 from tests.hostile.server.measured import Ended
 from tests.hostile.server.passes import Case, Kept, Outcome, Passes, at_once
 from tests.support.feed_server import Kind
+from tests.support.lying_feed import LyingFeed, body
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(hours=24)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import LOADS, NO_JSON, REPLY_TOO_LARGE, End, refused
-from tests.hostile.server.lies import body, data, then_for_ever, whole
-from tests.hostile.server.lying_feed import Lie, head
 from tests.hostile.server.passes import REPLY_BYTES, Case, Outcome
+from tests.support.lying_feed import Lie, body, data, whole
+from tests.support.raw_server import head, then_for_ever
 from tests.support.records import INSERTED_AT
 
 TOO_MANY_VALUES: Final = End(6, "limits.json_values", "raise limits.json_values")

@@ -7,9 +7,9 @@ import pytest
 
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import LOOK, End, no_http, refused
-from tests.hostile.server.lying_feed import FeedRequest, Lie, head
 from tests.hostile.server.passes import Case, Outcome, Passes
-from tests.hostile.server.raw_server import Line
+from tests.support.lying_feed import FeedRequest, Lie
+from tests.support.raw_server import Line, head, response
 
 Answer = Callable[[str, bytes], bytes]
 """What to send, from the Authorization header that came and the whole request."""
@@ -22,26 +22,23 @@ def _echo(answer: Answer) -> Lie:
     return lie
 
 
-def _response(status: int, words: str) -> bytes:
-    return head(status, "Content-Type: text/plain", f"Content-Length: {len(words)}") + words.encode()
-
-
-# Enough that the token lies where a line of words ends.
 AT_ONCE: Final = "ctisync sync --now"
 """A cool-down begins, which these cases have."""
 
+TEXT: Final = "Content-Type: text/plain"
+# Enough that the token lies where a line of words ends.
 FILLED: Final = "x" * (200 - len("Bearer canary"))
 
 CASES: Final[Mapping[str, Case]] = {
     name: Case({"info": _echo(answer)}, end, settings={"CTISYNC_CTI__COOLDOWN": "600"})
     for name, (answer, end) in {
         "in a refusal": (
-            lambda token, _: _response(401, token),
+            lambda token, _: response(401, token.encode(), TEXT),
             End(3, r"answers 401: Bearer \*\*\*", "cti.token"),
         ),
-        "the whole request": (lambda _, raw: _response(422, raw.decode()), refused("answers 422: GET /")),
+        "the whole request": (lambda _, raw: response(422, raw, TEXT), refused("answers 422: GET /")),
         "where the words are cut off": (
-            lambda token, _: _response(422, FILLED + token),
+            lambda token, _: response(422, (FILLED + token).encode(), TEXT),
             refused("answers 422: x"),
         ),
         "in the status": (

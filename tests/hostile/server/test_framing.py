@@ -19,10 +19,9 @@ from tests.hostile.server.ends import (
     no_http,
     refused,
 )
-from tests.hostile.server.lies import CHUNKED, LAST_CHUNK, body, chunk, headed, raw, whole
-from tests.hostile.server.lying_feed import FeedRequest, Lie, head, tell
 from tests.hostile.server.passes import Case, Outcome
-from tests.hostile.server.raw_server import Line
+from tests.support.lying_feed import FeedRequest, Lie, body, headed, tell, whole
+from tests.support.raw_server import CHUNKED, LAST_CHUNK, Line, chunk, head, raw
 
 
 def _length(value: str) -> Lie:

@@ -20,10 +20,10 @@ from tests.hostile.server.ends import (
     End,
     no_http,
 )
-from tests.hostile.server.lies import CHUNKED, chunk, silence, then_for_ever
-from tests.hostile.server.lying_feed import Lie, head
 from tests.hostile.server.passes import Case, Outcome, Passes, at_once
 from tests.support.feed_server import Kind
+from tests.support.lying_feed import Lie
+from tests.support.raw_server import CHUNKED, chunk, head, silence, then_for_ever
 
 EVERY: Final = 0.1
 

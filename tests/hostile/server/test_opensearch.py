@@ -11,8 +11,6 @@ import pytest
 from tests.hostile.assertions import assert_error
 from tests.hostile.server.conftest import names_judged
 from tests.hostile.server.ends import End
-from tests.hostile.server.lies import raw
-from tests.hostile.server.lying_feed import head
 from tests.hostile.server.measured import Ended
 from tests.hostile.server.passes import (
     PASSWORD,
@@ -23,8 +21,8 @@ from tests.hostile.server.passes import (
     at_once,
     secrets_in,
 )
-from tests.hostile.server.raw_server import Line, RawRequest, RawServer, Script
 from tests.hostile.server.tally import Tally
+from tests.support.raw_server import Line, RawRequest, RawServer, Script, raw, response
 
 TRIES: Final = 10.0
 """Seconds for what is sent again after a pause, and at last is not."""
@@ -33,32 +31,28 @@ JSON: Final = "Content-Type: application/json"
 NOT_REACHED: Final = End(7, "OpenSearch at http://127.0.0.1:[0-9]+ cannot be reached", "check that it runs")
 
 
-def _response(status: int, content: bytes, *fields: str) -> Script:
-    return lambda line, _: line.send(head(status, *fields, f"Content-Length: {len(content)}"), content)
-
-
 def _echo(line: Line, request: RawRequest) -> None:
     words = b'{"error":{"type":"x","reason":"%s"}}' % request.headers["authorization"].encode()
-    line.send(head(400, JSON, f"Content-Length: {len(words)}"), words)
+    line.send(response(400, words, JSON))
 
 
 LIES: Final[Mapping[str, tuple[Script, End]]] = {
     "all bytes there are": (raw(bytes(range(256)) * 100), NOT_REACHED),
-    "a web page": (_response(200, b"<html>", "Content-Type: text/html"), NOT_REACHED),
+    "a web page": (raw(response(200, b"<html>", "Content-Type: text/html")), NOT_REACHED),
     "an array without a bottom": (
-        _response(200, b"[" * 60_000, JSON),
+        raw(response(200, b"[" * 60_000, JSON)),
         End(7, "a reply of OpenSearch .* cannot be read"),
     ),
     "another document": (
-        _response(200, b'{"result":"OK"}', JSON),
+        raw(response(200, b'{"result":"OK"}', JSON)),
         End(7, "a reply of OpenSearch .* cannot be read"),
     ),
     "half a character, where no reader looks": (
-        _response(200, b'{"_source":{"other":{"text":"\xc3"}},"_seq_no":1,"_primary_term":1}', JSON),
+        raw(response(200, b'{"_source":{"other":{"text":"\xc3"}},"_seq_no":1,"_primary_term":1}', JSON)),
         End(7, "cannot be reached: the answer is not JSON", "check that it runs"),
     ),
     "a sign-in": (
-        _response(401, b"", 'WWW-Authenticate: Digest realm="x"'),
+        raw(response(401, b"", 'WWW-Authenticate: Digest realm="x"')),
         End(3, r"refuses user operator \(401\)", "check store.username"),
     ),
     "the login that it was told": (_echo, End(7, r"\(400\): x: Basic \*\*\*")),
@@ -103,7 +97,7 @@ def test_what_is_no_opensearch_is_an_error_and_nothing_is_written_to_it(
 
 @pytest.fixture
 def stranger() -> Iterator[RawServer]:
-    with RawServer(_response(200, b"{}", JSON), "127.0.0.2") as stranger:
+    with RawServer(raw(response(200, b"{}", JSON)), "127.0.0.2") as stranger:
         yield stranger
 
 
@@ -111,7 +105,7 @@ def stranger() -> Iterator[RawServer]:
 def test_a_redirect_takes_neither_request_nor_login_elsewhere(
     passes: Passes, tally: Tally, stranger: RawServer, status: int
 ) -> None:
-    away = _response(status, b"", f"Location: {stranger.origin}/")
+    away = raw(response(status, b"", f"Location: {stranger.origin}/"))
 
     ended, _ = _play(passes, f"redirect {status}", away)
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import LOADS, LOOK, NO_JSON, REPLY_TOO_LARGE, End, refused
-from tests.hostile.server.lies import Edit, body, bomb, then_for_ever, whole
-from tests.hostile.server.lying_feed import Lie, head
 from tests.hostile.server.passes import REPLY_BYTES, Case, Outcome
+from tests.support.lying_feed import Edit, Lie, body, whole
+from tests.support.raw_server import bomb, head, then_for_ever
 
 PACKED: Final = "Content-Encoding: gzip"
 BOMB: Final = bomb(200)

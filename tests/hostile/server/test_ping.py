@@ -5,14 +5,12 @@ from typing import Final
 import pytest
 
 from ctisync.notifications.hooks import ping
-from tests.hostile.server.lies import Deaf, raw, silence, then_for_ever
-from tests.hostile.server.lying_feed import head
-from tests.hostile.server.raw_server import RawServer
+from tests.support.raw_server import RawServer, head, raw, silence, then_for_ever
 
 LONGEST: Final = 0.5
 SLOW: Final = "no answer within 0.5 s"
 
-LIES: Final[dict[str, tuple[Deaf, str | None]]] = {
+LIES: Final[dict[str, tuple[FixedScript, str | None]]] = {
     "silence": (silence, SLOW),
     "a head that drips": (then_for_ever(b"HTTP/1.1 200 OK\r\nX: ", b"x", 0.05), SLOW),
     "lines of a head that drip": (then_for_ever(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.05), SLOW),

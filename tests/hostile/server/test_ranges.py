@@ -7,10 +7,9 @@ import pytest
 
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import CUT_OFF, LOADS, NO_ZIP, End, refused
-from tests.hostile.server.lies import CHUNKED, LAST_CHUNK, chunk, headed, in_turn
-from tests.hostile.server.lying_feed import FeedRequest, Lie, LyingFeed, head
 from tests.hostile.server.passes import Case, Outcome, Passes
-from tests.hostile.server.raw_server import Line
+from tests.support.lying_feed import FeedRequest, Lie, LyingFeed, headed, in_turn
+from tests.support.raw_server import CHUNKED, LAST_CHUNK, Line, chunk, head, response
 
 ETAG: Final = 'ETag: "one"'
 OTHER: Final = 'ETag: "two"'
@@ -46,7 +45,7 @@ def _part(span: Callable[[int, int], str], body: Callable[[bytes], bytes] = _res
         part = body(text)
         value = span(len(text) // 2, len(text))
         named = [f"Content-Range: {value}"] if value else []
-        line.send(head(206, *(fields or (ETAG,)), *named, f"Content-Length: {len(part)}"), part)
+        line.send(response(206, part, *(fields or (ETAG,)), *named))
 
     return lie
 

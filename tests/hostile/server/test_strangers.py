@@ -7,11 +7,10 @@ import pytest
 
 from tests.hostile.server.conftest import Judge, names_judged
 from tests.hostile.server.ends import End, refused
-from tests.hostile.server.lies import in_turn, link, redirect
-from tests.hostile.server.lying_feed import head
 from tests.hostile.server.passes import Case, Outcome, Passes, at_once
-from tests.hostile.server.raw_server import Line, RawRequest, RawServer
 from tests.hostile.server.tally import Tally
+from tests.support.lying_feed import in_turn, link, redirect
+from tests.support.raw_server import Line, RawRequest, RawServer, head
 
 ALLOW: Final = "set cti.allowed_hosts = "
 HOST: Final = End(6, "leads to [^ ]+, which is not the feed's host", ALLOW)

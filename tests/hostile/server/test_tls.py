@@ -7,10 +7,8 @@ import pytest
 
 from tests.hostile.server.conftest import Judge, names_judged
 from tests.hostile.server.ends import OVER, OVER_SECONDS, End
-from tests.hostile.server.lies import raw, silence, then_for_ever
-from tests.hostile.server.lying_feed import head
 from tests.hostile.server.passes import Case, Outcome, Passes, at_once
-from tests.hostile.server.raw_server import RawServer, Script
+from tests.support.raw_server import RawServer, Script, head, raw, silence, then_for_ever
 
 NO_TLS: Final = End(
     3,

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -44,8 +45,14 @@ class Line:
         self._stopping.wait()
 
 
-# One is played on each connection, which then closes.
 Script = Callable[[Line, RawRequest], None]
+"""One is played on each connection, which then closes."""
+
+FixedScript = Callable[[Line, object], None]
+"""A script, or a lie of a feed, that does not depend on the request."""
+
+CHUNKED: Final = "Transfer-Encoding: chunked"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 class RawServer:
@@ -130,3 +137,48 @@ def _length(head: bytes) -> int:
         if line.startswith(b"content-length:"):
             return int(line.split(b":")[1])
     return 0
+
+
+def head(status: int | str, *fields: str) -> bytes:
+    """Status line and header fields, each `Name: value`.
+
+    All but an interim answer announce that the connection closes, as a `RawServer` does after each: else the
+    client may send its next request on a connection that is just being closed.
+    """
+    last = () if str(status).startswith("1") else ("Connection: close",)
+    return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *fields, *last, "")).encode("latin-1")
+
+
+def response(status: int | str, content: bytes, *fields: str) -> bytes:
+    """A well-framed one."""
+    return head(status, *fields, f"Content-Length: {len(content)}") + content
+
+
+def chunk(content: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+def raw(*pieces: bytes) -> FixedScript:
+    """These bytes; then the connection closes."""
+    return lambda line, _: line.send(*pieces)
+
+
+def then_for_ever(begun: bytes, piece: bytes, every: float = 0.0) -> FixedScript:
+    """A piece again and again, each after so many seconds."""
+
+    def lie(line: Line, _: object) -> None:
+        line.send(begun)
+        line.send_for_ever(piece, every)
+
+    return lie
+
+
+def silence(line: Line, _: object) -> None:
+    line.stay_silent()
+
+
+def bomb(mebibytes: int) -> bytes:
+    """Blanks, packed by gzip to a thousandth."""
+    packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    packed = [packing.compress(b" " * (1 << 20)) for _ in range(mebibytes)]
+    return b"".join((*packed, packing.flush()))

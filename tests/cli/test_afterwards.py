@@ -6,9 +6,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cli.conftest import Ctisync
 from tests.support import feed_failures as failures
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.http_proxy import Answer, HttpProxy, http_proxy
 
 TELL = 'env | grep ^HOOK_ | sort >> "$1"; echo "-- $2" >> "$1"'
 
@@ -324,46 +323,35 @@ def test_a_pass_that_meets_another_at_work_runs_no_hook(ctisync: Ctisync, feed: 
 
 
 @pytest.fixture
-def pings() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """A service for pings: its address, and what it was told."""
-    received: list[tuple[str, str]] = []
+def pings() -> Iterator[HttpProxy]:
+    """A service for pings."""
+    with http_proxy(None) as service:
+        service.intercept = lambda request: Answer(404 if "unknown" in request.target else 200)
+        yield service
 
-    class Service(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            received.append((self.path, body))
-            self.send_response(404 if "unknown" in self.path else 200)
-            self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Not on the console of the tests."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", received
-    server.shutdown()
-    server.server_close()
+def paths_of(pings: HttpProxy) -> list[str]:
+    """Of all that came, but the beginning of a pass, unless it has a path of its own."""
+    return [request.target for request in pings.received if request.target != "/start"]
 
 
 def test_a_ping_says_that_a_run_begins_and_how_it_ends(
-    ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
+    ctisync: Ctisync, feed: FeedSimulator, pings: HttpProxy
 ) -> None:
-    url, received = pings
-    ctisync.environ["CTISYNC_PING_URL"] = f"{url}/uuid"
+    ctisync.environ["CTISYNC_PING_URL"] = f"{pings.url}/uuid"
     assert ctisync.run("sync", "-q").returncode == 0
     feed.fail("info", failures.status(503), times=100)
     assert ctisync.run("sync", "-q").returncode == 5
-    assert [path for path, _ in received] == ["/uuid/start", "/uuid", "/uuid/start", "/uuid/fail"]
-    assert "503" in received[-1][1]
+    assert paths_of(pings) == ["/uuid/start", "/uuid", "/uuid/start", "/uuid/fail"]
+    assert b"503" in pings.received[-1].body
 
 
 def test_a_tolerated_cool_down_has_its_own_ping_and_is_no_success_once_the_content_is_stale(
-    ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
+    ctisync: Ctisync, feed: FeedSimulator, pings: HttpProxy
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
-    url, received = pings
     file = ctisync.home / "ctisync.prom"
-    ctisync.environ |= {"CTISYNC_PING_URL": url, "CTISYNC_CTI__COOLDOWN": "600"}
+    ctisync.environ |= {"CTISYNC_PING_URL": pings.url, "CTISYNC_CTI__COOLDOWN": "600"}
     feed.fail("info", failures.status(503), times=100)
     call = ("sync", "-q", "--tolerate-cooldown", "--metrics", str(file))
     assert ctisync.run(*call).returncode == 5
@@ -372,28 +360,27 @@ def test_a_tolerated_cool_down_has_its_own_ping_and_is_no_success_once_the_conte
     assert figure(file, "ctisync_pass_tolerated") == 1
     assert ctisync.run(*call, CTISYNC_HOOKS__STALE_AFTER="0.001").returncode == 5
     assert figure(file, "ctisync_pass_tolerated") == 0
-    assert [path for path, _ in received if path != "/start"] == ["/fail", "/", "/fail"]
+    assert paths_of(pings) == ["/fail", "/", "/fail"]
 
 
 def test_a_ping_reports_a_failure_once_and_each_good_run(
-    ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
+    ctisync: Ctisync, feed: FeedSimulator, pings: HttpProxy
 ) -> None:
-    url, received = pings
-    ctisync.environ["CTISYNC_PING_URL"] = url
+    ctisync.environ["CTISYNC_PING_URL"] = pings.url
     feed.fail("info", failures.status(503), times=100)
     for _ in range(3):
         assert ctisync.run("sync", "-q").returncode == 5
     feed.heal()
     for _ in range(2):
         assert ctisync.run("sync", "-q").returncode == 0
-    assert [path for path, _ in received if path != "/start"] == ["/fail", "/", "/"]
+    assert paths_of(pings) == ["/fail", "/", "/"]
 
 
 @pytest.mark.usefixtures("feed")
 def test_a_service_that_is_not_there_fails_no_pass_and_its_address_is_not_shown(
-    ctisync: Ctisync, pings: tuple[str, list[tuple[str, str]]]
+    ctisync: Ctisync, pings: HttpProxy
 ) -> None:
-    for url in (f"{pings[0]}/unknown-secret", "http://127.0.0.1:9/unknown-secret"):
+    for url in (f"{pings.url}/unknown-secret", "http://127.0.0.1:9/unknown-secret"):
         ended = ctisync.run("sync", "-q", CTISYNC_PING_URL=url)
         assert ended.returncode == 0
         assert "ping-failed" in ended.stderr

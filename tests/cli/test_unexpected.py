@@ -22,6 +22,7 @@ from tests.cli.conftest import DEADLINE, Ctisync
 from tests.cli.test_afterwards import figures, hook_calls, hooked, pings
 from tests.support import feed_failures as failures
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.http_proxy import HttpProxy
 
 __all__ = ["pings"]
 
@@ -55,12 +56,11 @@ CONSUMERS: Final = json.dumps([{"consumer": "broken", "index": "broken"}, {}])
 @pytest.mark.usefixtures("feed")
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_bug_silences_no_alarm_and_stops_no_other_consumer(
-    ctisync: Ctisync, pings: tuple[str, list[tuple[str, str]]], bug: str
+    ctisync: Ctisync, pings: HttpProxy, bug: str
 ) -> None:
     file = ctisync.home / "ctisync.prom"
     hooks = hooked(ctisync, "error", "update")
-    url, received = pings
-    ctisync.environ |= {"CTISYNC_CONSUMERS": CONSUMERS, "CTISYNC_PING_URL": url}
+    ctisync.environ |= {"CTISYNC_CONSUMERS": CONSUMERS, "CTISYNC_PING_URL": pings.url}
     program = ctisync.home / "program.py"
     program.write_text(BROKEN.format(bug=BUGS[bug]))
 
@@ -85,7 +85,8 @@ def test_a_bug_silences_no_alarm_and_stops_no_other_consumer(
     assert "HOOK_FORGED" not in failed
     assert (good["HOOK_REASON"], good["HOOK_CONSUMER"]) == ("update", "vd_1.0.0/vd_4.8.0")
     assert figures(file)["ctisync_pass_exit_code"] == {"vd_1.0.0/broken": 1, "vd_1.0.0/vd_4.8.0": 0}
-    assert received == [("/start", "sync"), ("/fail", failed["HOOK_WHY"])]
+    bodies = [(request.target, request.body.decode()) for request in pings.received]
+    assert bodies == [("/start", "sync"), ("/fail", failed["HOOK_WHY"])]
     history = json.loads(ctisync.run("history", "--json", "--consumer", "broken").stdout)
     [remembered] = history["consumers"][0]["passes"]
     assert (remembered["outcome"], remembered["why"]) == ("unexpected", failed["HOOK_WHY"])

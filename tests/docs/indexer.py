@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from tests.docs.privileges import pattern
-from tests.secrets.door import Answer, Door, Received, Spoil, door
+from tests.support.http_proxy import Answer, HttpProxy, Intercept, Received, http_proxy
 from tests.support.opensearch_node import OpenSearchNode
 
 _COMMANDS: Final = "/_plugins/_command_manager/commands"
@@ -16,10 +16,10 @@ _JSON: Final = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def indexer(node: OpenSearchNode, permitted: Callable[[str], bool] = lambda _: True) -> Iterator[Door]:
+def indexer(node: OpenSearchNode, permitted: Callable[[str], bool] = lambda _: True) -> Iterator[HttpProxy]:
     """`permitted` tells of a request, as the table names it, whether the user may."""
-    with door(node.url) as opened:
-        opened.spoil = _answers(permitted)
+    with http_proxy(node.url) as opened:
+        opened.intercept = _answers(permitted)
         yield opened
 
 
@@ -28,7 +28,7 @@ def endpoints(requests: Collection[Received]) -> set[str]:
     return {pattern(request.method, request.target) for request in requests}
 
 
-def _answers(permitted: Callable[[str], bool]) -> Spoil:
+def _answers(permitted: Callable[[str], bool]) -> Intercept:
     def answer(request: Received) -> Answer | None:
         if not permitted(pattern(request.method, request.target)):
             reason = f"no permissions for [{request.method} {request.target}]"

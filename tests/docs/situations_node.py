@@ -3,18 +3,20 @@
 import json
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import trustme
 
 from ctisync.core.model import Consumer
 from ctisync.stores.opensearch.lease import this_process
-from tests.docs.intervening import answering
 from tests.docs.situations import situation
 from tests.docs.stage import INDEXER, Printed, Stage
 from tests.stores import opensearch_kit as kit
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import unused_port
+from tests.support.http_proxy import Answer, http_proxy
 from tests.support.opened import no_process
 from tests.support.raw_server import RawServer, raw, response
 
@@ -34,6 +36,15 @@ def refused_by_all(stage: Stage, status: str, document: object, **environ: str) 
     with RawServer(raw(refusal)) as server:
         stage.use_store(server.origin)
         return stage.run("sync", "-q", **environ)
+
+
+@contextmanager
+def answering(upstream: str, part: str, status: int, document: object) -> Iterator[str]:
+    """The URL of a server that answers so where a target holds `part`, and hands on all other requests."""
+    answer = Answer(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+    with http_proxy(upstream) as proxy:
+        proxy.intercept = lambda request: answer if part in request.target else None
+        yield proxy.url
 
 
 def without_shards(stage: Stage, name: str) -> None:
@@ -164,7 +175,7 @@ def _(stage: Stage) -> Printed:
 def _(stage: Stage) -> Printed:
     stage.follow()
     populate(stage.feed.history, 1, first=7000)
-    with answering(stage.node.url, "filter_path=items", 413, "{}") as url:
+    with answering(stage.node.url, "filter_path=items", 413, {}) as url:
         stage.names[url] = INDEXER
         return stage.run("sync", "-q", CTISYNC_STORE__URL=url)
 
@@ -173,7 +184,7 @@ def _(stage: Stage) -> Printed:
 def _(stage: Stage) -> Printed:
     reason = "Update is not supported when FLS or DLS or Fieldmasking is activated"
     body = {"error": {"type": "security_exception", "reason": reason}, "status": 500}
-    with answering(stage.node.url, "_bulk", 500, json.dumps(body)) as url:
+    with answering(stage.node.url, "_bulk", 500, body) as url:
         stage.names[url] = INDEXER
         return stage.run("sync", "-q", CTISYNC_STORE__URL=url, **login(stage))
 

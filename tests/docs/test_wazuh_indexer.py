@@ -26,9 +26,9 @@ from tests.docs.privileges import (
     rows,
 )
 from tests.docs.reader import Reader
-from tests.secrets.door import Answer, door
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.http_proxy import Answer, http_proxy
 from tests.support.opensearch_download import DISTRIBUTIONS, class_path
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.stores import OPENSEARCH
@@ -195,8 +195,8 @@ def test_who_has_the_readers_role_alone_reads_everything(
 
 def test_the_administrators_commands_send_the_roles_as_they_are(tmp_path: Path) -> None:
     person = Reader(tmp_path, None)
-    with door(None) as api:
-        api.spoil = lambda _: Answer(201, b"{}", {"Content-Type": "application/json"})
+    with http_proxy(None) as api:
+        api.intercept = lambda _: Answer(201, b"{}", {"Content-Type": "application/json"})
         person.names["https://indexer.example:9200"] = api.url
         person.types(TYPED["roles"])
         person.types(TYPED["administrator"])

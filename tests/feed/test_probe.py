@@ -17,7 +17,7 @@ from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import ABSENT, FeedSimulator, unused_port
-from tests.support.tls_proxy import tls_proxy
+from tests.support.http_proxy import tls_proxy
 
 SOON = Timeouts(0.3, 0.3)
 

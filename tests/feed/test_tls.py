@@ -24,10 +24,9 @@ from ctisync.errors import CommandNotAccepted, ConfigurationError, CtisyncError,
 from ctisync.settings import load_settings
 from ctisync.system.clock import SystemClock
 from ctisync.wiring import command_manager, opened_feed, opened_store
-from tests.secrets.door import door
 from tests.support.authority import Authority, KeyPair
+from tests.support.http_proxy import http_proxy, tls_proxy
 from tests.support.log import KeptLog
-from tests.support.tls_proxy import tls_proxy
 
 NOW: Final = datetime.now(UTC)
 PARTS: Final = ["store", "cti", "command_manager"]
@@ -86,7 +85,7 @@ def ended(part: str, url: str, home: Path, **settings: object) -> CtisyncError:
 
 @contextmanager
 def served(certificate: trustme.LeafCert, client_authority: trustme.CA | None = None) -> Iterator[int]:
-    with door(None) as behind, tls_proxy(behind.url, certificate, client_authority=client_authority) as proxy:
+    with tls_proxy(None, certificate, client_authority=client_authority) as proxy:
         yield proxy.port
 
 
@@ -149,8 +148,8 @@ def test_plain_http_to_a_port_with_tls(
 
 @pytest.mark.parametrize("part", PARTS)
 def test_https_to_a_port_without_tls(part: str, ca_file: Path, tmp_path: Path) -> None:
-    with door(None) as plain:
-        port = plain.url.rpartition(":")[2]
+    with http_proxy(None) as plain:
+        port = plain.port
         error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
     assert error.message == f"localhost:{port} does not use TLS, but {part}.url begins with https://"
     assert f"set {part}.url to http://localhost:{port}" in str(error.hint)
@@ -249,7 +248,7 @@ def test_a_server_that_is_gone_is_not_called_one_with_tls(tmp_path: Path) -> Non
         unused.bind(("127.0.0.1", 0))
         files = tls.Files("store")
         assert tls.speaks_tls(f"http://127.0.0.1:{unused.getsockname()[1]}", files) is None
-    with door(None) as plain:
+    with http_proxy(None) as plain:
         assert tls.speaks_tls(plain.url, files) is None
     assert not issubclass(StoreUnavailable, ConfigurationError)
 

@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 import trustme
 
-from tests.secrets.door import Answer, Received, Spoil, echo, garbage, json_echo
+from tests.secrets.echoing import echo, garbage, json_echo
 from tests.secrets.stage import LOGIN, Stage
 from tests.support.feed_simulator import unused_port
-from tests.support.tls_proxy import tls_proxy
+from tests.support.http_proxy import Answer, Intercept, Received, tls_proxy
 
 FORMATS: Final = ("text", "json", "journal")
 
@@ -75,9 +75,9 @@ class Trouble(NamedTuple):
     arrange: Callable[[Stage], None]
 
 
-def _spoilt(of: str, code: int, spoil: Spoil) -> Trouble:
+def _spoilt(of: str, code: int, spoil: Intercept) -> Trouble:
     def arrange(stage: Stage) -> None:
-        stage.doors[of].spoil = spoil
+        stage.servers[of].intercept = spoil
 
     return Trouble(of, code, arrange)
 
@@ -99,7 +99,7 @@ def _untrusted(stage: Stage) -> str:
     return f"https://localhost:{proxy.port}"
 
 
-def _redirect(part: str) -> Spoil:
+def _redirect(part: str) -> Intercept:
     """To a host that is none of the feed's, by an address with a password and a signature."""
     location = f"http://me:{LOGIN.text}@elsewhere.invalid/x.zip?signature={LOGIN.text}"
     return lambda request: Answer(302, b"", {"Location": location}) if part in request.target else None
@@ -113,23 +113,23 @@ def _cut(request: Received) -> Answer | None:
 
 
 def _odd_encoding(request: Received) -> Answer:
-    return Answer(200, b"", {"Content-Encoding": request.headers["Authorization"]})
+    return Answer(200, b"", {"Content-Encoding": request.headers["authorization"]})
 
 
 def _odd_range(stage: Stage) -> None:
     """The rest of a snapshot that was cut off comes with what was sent for it."""
 
     def rest(request: Received) -> Answer | None:
-        if "Range" not in request.headers:
+        if "range" not in request.headers:
             return None
-        headers = {"Content-Range": request.headers["Authorization"], "ETag": request.headers["If-Range"]}
+        headers = {"Content-Range": request.headers["authorization"], "ETag": request.headers["if-range"]}
         return Answer(206, b"", headers)
 
-    stage.doors["feed"].spoil = _cut
+    stage.servers["feed"].intercept = _cut
     cooldown, stage.environ["CTISYNC_CTI__COOLDOWN"] = stage.environ["CTISYNC_CTI__COOLDOWN"], "0"
     stage.run("init-snapshot")
     stage.environ["CTISYNC_CTI__COOLDOWN"] = cooldown
-    stage.doors["feed"].spoil = rest
+    stage.servers["feed"].intercept = rest
 
 
 def _bulk_of_errors(request: Received) -> Answer | None:
@@ -152,7 +152,7 @@ def _link_with_password(stage: Stage) -> None:
 
 def _link_without_offset(stage: Stage) -> None:
     stage.feed.info |= {
-        "last_snapshot_link": f"{stage.doors['feed'].url}/latest.zip?signature={LOGIN.text}",
+        "last_snapshot_link": f"{stage.servers['feed'].url}/latest.zip?signature={LOGIN.text}",
         "last_snapshot_offset": None,
     }
 

@@ -7,10 +7,10 @@ from typing import Any, Final, NamedTuple
 from zipfile import ZIP_STORED
 
 from tests.feed.crafted_zip import MEMBER
-from tests.secrets.door import Answer, Received, Spoil
 from tests.secrets.orders import IN_HEADER, MARK, ORDER
 from tests.secrets.stage import Stage
 from tests.support.feed_simulator import File, zipped
+from tests.support.http_proxy import Answer, Intercept, Received
 
 Arrange = Callable[[Stage], None]
 
@@ -88,13 +88,13 @@ def _updated(*operations: Any) -> Arrange:
 
 def _answers(of: str, answer: Answer, part: str = "") -> Arrange:
     def arrange(stage: Stage) -> None:
-        door = stage.closed_store() if of == "store" else stage.doors[of]
-        door.spoil = _for(part, answer)
+        server = stage.closed_store() if of == "store" else stage.servers[of]
+        server.intercept = _for(part, answer)
 
     return arrange
 
 
-def _for(part: str, answer: Answer) -> Spoil:
+def _for(part: str, answer: Answer) -> Intercept:
     def spoil(request: Received) -> Answer | None:
         return answer if part in request.target else None
 

@@ -93,5 +93,5 @@ class Player:
 def sent_outside(stage: Stage, *files: Path) -> dict[str, bytes]:
     """What hooks, pings and those who read files were told."""
     texts = {path.name: path.read_bytes() for path in files if path.exists()}
-    texts["pings"] = b"\n".join(request.body for request in stage.doors["ping"].received)
+    texts["pings"] = b"\n".join(request.body for request in stage.servers["ping"].received)
     return texts

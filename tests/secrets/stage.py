@@ -13,12 +13,12 @@ from urllib.parse import quote, urlsplit
 from tests.cli.conftest import DEADLINE, Ctisync
 from tests.secrets import canaries
 from tests.secrets.canaries import Canary, leaks_in
-from tests.secrets.door import Answer, Door, door
 from tests.secrets.settings import SECRETS, Form, configure
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_exchange import EXCHANGE
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.http_proxy import Answer, HttpProxy, http_proxy
 from tests.support.opensearch_node import OpenSearchNode
 
 USER: Final = "wazuh-admin"
@@ -66,7 +66,7 @@ class Ended(NamedTuple):
 
 
 class Stage:
-    """One consumer on SQLite, or behind `node`'s door; all servers want their secrets."""
+    """One consumer on SQLite, or on `node` behind a proxy; all servers want their secrets."""
 
     def __init__(self, folder: Path, form: Form, node: OpenSearchNode | None = None) -> None:
         self._opened = ExitStack()
@@ -79,14 +79,14 @@ class Stage:
         populate(self.feed.history, 20)
         self.manager = self._opened.enter_context(CommandManagerStandIn())
         password = SECRETS["command_manager.password"].text
-        self.doors = {
-            "feed": self.door(self.feed.origin),
-            "manager": self.door(self.manager.url, f"{MANAGERS_USER}:{password}"),
-            "elsewhere": self.door(self.feed.origin),
-            "ping": self.door(None),
+        self.servers = {
+            "feed": self._proxy(self.feed.origin),
+            "manager": self._proxy(self.manager.url, f"{MANAGERS_USER}:{password}"),
+            "elsewhere": self._proxy(self.feed.origin),
+            "ping": self._proxy(None),
         }
-        self.doors["ping"].spoil = lambda _: Answer()
-        for each in self.doors.values():
+        self.servers["ping"].intercept = lambda _: Answer()
+        for each in self.servers.values():
             each.cookie = COOKIE.text
         self.ctisync = Ctisync(self.home)
         self.environ = self.ctisync.environ
@@ -95,16 +95,16 @@ class Stage:
             "CTISYNC_STATE_DIR": str(self.home / "state"),
             # So that why it was not reachable is remembered in the state.
             "CTISYNC_CTI__COOLDOWN": "600",
-            "CTISYNC_CTI__URL": f"{self.doors['feed'].url}/api/v1",
+            "CTISYNC_CTI__URL": f"{self.servers['feed'].url}/api/v1",
             "CTISYNC_STORE__USERNAME": USER,
-            "CTISYNC_COMMAND_MANAGER__URL": self.doors["manager"].url,
+            "CTISYNC_COMMAND_MANAGER__URL": self.servers["manager"].url,
             "CTISYNC_COMMAND_MANAGER__USERNAME": MANAGERS_USER,
-            **configure(form, folder / "given", self.doors["ping"].url),
+            **configure(form, folder / "given", self.servers["ping"].url),
         }
         if node is not None:
             credentials = f"{USER}:{SECRETS['store.password'].text}"
-            self.doors["store"] = self.door(node.url, credentials)
-            self.environ["CTISYNC_STORE__URL"] = self.doors["store"].url
+            self.servers["store"] = self._proxy(node.url, credentials)
+            self.environ["CTISYNC_STORE__URL"] = self.servers["store"].url
         self.publish()
 
     def __enter__(self) -> Self:
@@ -115,8 +115,8 @@ class Stage:
     ) -> None:
         self._opened.close()
 
-    def door(self, upstream: str | None, credentials: str | None = None) -> Door:
-        return self._opened.enter_context(door(upstream, credentials))
+    def _proxy(self, upstream: str | None, credentials: str | None = None) -> HttpProxy:
+        return self._opened.enter_context(http_proxy(upstream, credentials))
 
     def also(self, context: Any) -> Any:
         """Enter a context until the stage is closed."""
@@ -125,7 +125,7 @@ class Stage:
     def publish(self) -> None:
         """A snapshot of now, whose link is signed, and a few changes after it."""
         path = urlsplit(self.feed.publish_snapshot()).path
-        self.feed.info["last_snapshot_link"] = f"{self.doors['feed'].url}{path}?signature={LINK.text}"
+        self.feed.info["last_snapshot_link"] = f"{self.servers['feed'].url}{path}?signature={LINK.text}"
         churn(self.feed.history, 10, seed=len(self.feed.files))
 
     @property
@@ -139,16 +139,16 @@ class Stage:
     @property
     def snapshot_url(self) -> str:
         """An address that a person has been given, with what proves it."""
-        return f"{self.doors['elsewhere'].url}{self._snapshot[0]}?signature={TYPED.text}"
+        return f"{self.servers['elsewhere'].url}{self._snapshot[0]}?signature={TYPED.text}"
 
     @property
     def _snapshot(self) -> tuple[str, bytes]:
         path, file = list(self.feed.files.items())[-1]
         return path, file.body
 
-    def private(self) -> Door:
+    def private(self) -> HttpProxy:
         """The consumer is not public: the console, to whom alone the token may go, signs links to it."""
-        console = self.doors["console"] = self.door(self.feed.origin)
+        console = self.servers["console"] = self._proxy(self.feed.origin)
         console.cookie = COOKIE.text
         self.feed.required_token = None
         self.feed.exchanged_token = SECRETS["cti.token"].text
@@ -156,15 +156,15 @@ class Stage:
         self.environ["CTISYNC_CTI__TOKEN_EXCHANGE_URL"] = console.url + EXCHANGE
         return console
 
-    def closed_store(self) -> Door:
-        """An OpenSearch behind a door that nobody gets through; what is said there, the test decides."""
-        self.doors["store"] = self.door(self.feed.origin, f"{USER}:{SECRETS['store.password'].text}")
-        self.environ["CTISYNC_STORE__URL"] = self.doors["store"].url
-        return self.doors["store"]
+    def closed_store(self) -> HttpProxy:
+        """An OpenSearch behind a proxy that lets nobody in; what it answers, the test decides."""
+        self.servers["store"] = self._proxy(self.feed.origin, f"{USER}:{SECRETS['store.password'].text}")
+        self.environ["CTISYNC_STORE__URL"] = self.servers["store"].url
+        return self.servers["store"]
 
-    def proxied(self) -> Door:
+    def proxied(self) -> HttpProxy:
         """Everything for the feed goes through a proxy that wants a password."""
-        proxy = self.doors["proxy"] = self.door(None, f"{USER}:{PROXY.text}")
+        proxy = self.servers["proxy"] = self._proxy(None, f"{USER}:{PROXY.text}")
         host = proxy.url.removeprefix("http://")
         self.environ["HTTP_PROXY"] = f"http://{USER}:{quote(PROXY.text, safe='')}@{host}"
         return proxy
@@ -206,7 +206,7 @@ class Stage:
     def strays(self, **allowed: Collection[Canary]) -> list[str]:
         """What servers were told that is none of their business. `allowed` is more than its own."""
         leaks = []
-        for name, each in self.doors.items():
+        for name, each in self.servers.items():
             own = {canary for setting, canary in SECRETS.items() if RECEIVERS[setting] == name}
             own |= {*SIGNED.get(name, ()), *allowed.get(name, ())}
             foreign = [canary for canary in ALL if canary not in own]
@@ -217,7 +217,7 @@ class Stage:
     def has_requests(self, name: str) -> bool:
         """Whether the server got the secret that is its own."""
         own = [canary for setting, canary in SECRETS.items() if RECEIVERS[setting] == name]
-        return bool(leaks_in(own, b"\n".join(map(bytes, self.doors[name].received))))
+        return bool(leaks_in(own, b"\n".join(map(bytes, self.servers[name].received))))
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def test_nothing_shows_when_all_is_well(
         warned = store == "OpenSearch" and name.startswith("doctor")
         assert ended.code in ((0, 1) if warned else (0,)), (name, ended.stderr)
         look(stage, ended, counted, typed=name.endswith("URL"))
-    for name in stage.doors.keys() & {*RECEIVERS.values()}:
+    for name in stage.servers.keys() & {*RECEIVERS.values()}:
         assert stage.has_requests(name), f"{name} was never told its secret"
 
 

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 import pytest
 
 from tests.secrets.conftest import MakeStage
-from tests.secrets.door import SPELLINGS, Answer, Received, Spoil, echo, json_echo
+from tests.secrets.echoing import SPELLINGS, echo, json_echo
 from tests.secrets.stage import Stage
 from tests.support.figures import figure
+from tests.support.http_proxy import Answer, Intercept, Received
 from tests.support.long import LONG
 
 
@@ -31,12 +32,12 @@ REFUSALS: Final = [
 EACH: Final = pytest.mark.parametrize("refusal", REFUSALS, ids=[each.server for each in REFUSALS])
 
 
-def refusing(stage: Stage, refusal: Refusal, spoil: Spoil) -> None:
+def refusing(stage: Stage, refusal: Refusal, spoil: Intercept) -> None:
     if refusal.server == "store":
         stage.closed_store()
     if refusal.server == "proxy":
         stage.proxied()
-    stage.doors[refusal.server].spoil = spoil
+    stage.servers[refusal.server].intercept = spoil
 
 
 ALL_OR_FEW: Final = [

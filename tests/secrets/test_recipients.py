@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.secrets.conftest import MakeStage
-from tests.secrets.door import Answer, Received
 from tests.secrets.settings import SECRETS
 from tests.secrets.stage import ALL, COOKIE, LINK, PROXY, Stage
+from tests.support.http_proxy import Answer, Received
 
 
 def allowing_elsewhere(stage: Stage) -> None:
-    host = urlsplit(stage.doors["elsewhere"].url).netloc
+    host = urlsplit(stage.servers["elsewhere"].url).netloc
     stage.environ["CTISYNC_CTI__ALLOWED_HOSTS"] = json.dumps([host])
 
 
@@ -21,13 +21,13 @@ def test_a_link_to_another_host_goes_there_without_the_token(on_sqlite: MakeStag
     allowing_elsewhere(stage)
     link = stage.feed.info["last_snapshot_link"]
     stage.feed.info["last_snapshot_link"] = link.replace(
-        stage.doors["feed"].url, stage.doors["elsewhere"].url
+        stage.servers["feed"].url, stage.servers["elsewhere"].url
     )
 
     ended = stage.run("init-snapshot", "-v")
 
     assert ended.code == 0, ended.stderr.decode()
-    assert len(stage.doors["elsewhere"].received) == 1
+    assert len(stage.servers["elsewhere"].received) == 1
     assert stage.strays(elsewhere=[LINK]) == []
 
 
@@ -39,14 +39,14 @@ def test_a_redirect_to_another_host_goes_there_without_the_token(on_sqlite: Make
         if "/store/" not in request.target:
             return None
         place, _, _ = request.target.partition("?")
-        return Answer(302, b"", {"Location": f"{stage.doors['elsewhere'].url}{place}"})
+        return Answer(302, b"", {"Location": f"{stage.servers['elsewhere'].url}{place}"})
 
-    stage.doors["feed"].spoil = moved
+    stage.servers["feed"].intercept = moved
 
     ended = stage.run("init-snapshot", "-v")
 
     assert ended.code == 0, ended.stderr.decode()
-    assert len(stage.doors["elsewhere"].received) == 1
+    assert len(stage.servers["elsewhere"].received) == 1
     assert stage.strays() == []
 
 
@@ -59,7 +59,7 @@ def test_an_address_of_the_operator_does_not_get_the_token(
     ended = stage.run(*arguments, stage.snapshot_url)
 
     assert ended.code == 0, ended.stderr.decode()
-    assert len(stage.doors["elsewhere"].received) == 1
+    assert len(stage.servers["elsewhere"].received) == 1
     assert stage.strays() == []
 
 
@@ -68,9 +68,9 @@ def test_a_cookie_is_not_kept(on_sqlite: MakeStage) -> None:
     stage = on_sqlite()
     stage.publish()
     assert stage.run("sync").code == stage.run("init-snapshot").code == 0
-    for each in stage.doors.values():
-        assert not any("Cookie" in request.headers for request in each.received)
-    assert COOKIE.text == stage.doors["feed"].cookie
+    for each in stage.servers.values():
+        assert not any("cookie" in request.headers for request in each.received)
+    assert COOKIE.text == stage.servers["feed"].cookie
 
 
 def test_a_manager_at_the_stores_own_url_gets_the_stores_password(on_opensearch: MakeStage) -> None:
@@ -85,7 +85,7 @@ def test_a_manager_at_the_stores_own_url_gets_the_stores_password(on_opensearch:
         commands.append(request)
         return Answer(200, b'{"result": "OK"}', {"Content-Type": "application/json"})
 
-    stage.doors["store"].spoil = as_the_store
+    stage.servers["store"].intercept = as_the_store
 
     ended = stage.run("sync", "-v")
 
@@ -102,7 +102,7 @@ def test_a_manager_elsewhere_gets_no_password_but_its_own(on_opensearch: MakeSta
     ended = stage.run("sync", "-v")
 
     assert ended.code == 8, "it wants one"
-    assert "Authorization" not in stage.doors["manager"].received[0].headers
+    assert "authorization" not in stage.servers["manager"].received[0].headers
     assert stage.strays() == []
     assert ended.leaks() == []
 
@@ -116,7 +116,7 @@ def test_a_proxy_gets_its_password_and_what_goes_through_it(on_opensearch: MakeS
     ended = stage.run("sync", "-v")
 
     assert ended.code == 0, ended.stderr.decode()
-    through = tuple(stage.doors[name].url for name in ("feed", "ping"))
+    through = tuple(stage.servers[name].url for name in ("feed", "ping"))
     assert all(request.target.startswith(through) for request in proxy.received)
     assert PROXY.text in proxy.received[0].credentials
     assert (

@@ -105,7 +105,7 @@ def test_a_secret_in_opensearch_is_detected_where_it_lies(
 
 def test_a_secret_that_a_server_gets_without_need_is_detected(on_sqlite: MakeStage) -> None:
     stage = on_sqlite()
-    stage.environ["CTISYNC_COMMAND_MANAGER__URL"] = stage.doors["elsewhere"].url
+    stage.environ["CTISYNC_COMMAND_MANAGER__URL"] = stage.servers["elsewhere"].url
     stage.publish()
 
     stage.run("sync")

@@ -7,21 +7,22 @@ import pytest
 
 from tests.secrets.canaries import leaks_in
 from tests.secrets.conftest import MakeStage
-from tests.secrets.door import SPELLINGS, Answer, Door, Received, Spoil, echo, garbage, json_echo
+from tests.secrets.echoing import SPELLINGS, echo, garbage, json_echo
 from tests.secrets.settings import SECRETS
 from tests.secrets.stage import LINK, SIGNATURE, TYPED, Stage
 from tests.support import feed_failures as failures
+from tests.support.http_proxy import Answer, HttpProxy, Intercept, Received
 
 TOKEN: Final = SECRETS["cti.token"]
 HEADER: Final = SECRETS["cti.headers"]
 
 
-def strays(stage: Stage, console: Door) -> list[str]:
+def strays(stage: Stage, console: HttpProxy) -> list[str]:
     """The console signs links, the feed gets them; the token goes to the console, in place of the feed."""
-    del stage.doors["console"]
+    del stage.servers["console"]
     leaks = stage.strays(feed=[SIGNATURE])
-    stage.doors["console"] = console
-    sent = {name: b"\n".join(map(bytes, each.received)) for name, each in stage.doors.items()}
+    stage.servers["console"] = console
+    sent = {name: b"\n".join(map(bytes, each.received)) for name, each in stage.servers.items()}
     leaks += [f"feed: {what}" for what in leaks_in([TOKEN], sent["feed"])]
     others = [each for each in SECRETS.values() if each not in (TOKEN, HEADER)]
     return leaks + [f"console: {what}" for what in leaks_in([*others, SIGNATURE], sent["console"])]
@@ -52,7 +53,7 @@ def test_neither_token_nor_signed_link_is_left_or_sent_elsewhere(
         assert ended.code in (0, 1), ended.stderr.decode()
         assert ended.leaks() == [], command
         stage.feed.expire_links()
-    assert leaks_in([SIGNATURE], b"\n".join(map(bytes, stage.doors["feed"].received)))
+    assert leaks_in([SIGNATURE], b"\n".join(map(bytes, stage.servers["feed"].received)))
     assert len(leaks_in([TOKEN, HEADER], b"\n".join(map(bytes, console.received)))) > 1
     assert strays(stage, console) == []
 
@@ -73,7 +74,7 @@ def moved(request: Received) -> Answer | None:
     return Answer(302, b"", {"Location": f"https://elsewhere.example{request.target}"})
 
 
-def status_line(part: str) -> Spoil:
+def status_line(part: str) -> Intercept:
     """An answer that begins with the request instead of a status."""
 
     def answer(request: Received) -> Answer | None:
@@ -89,7 +90,7 @@ def in_data(request: Received) -> Answer | None:
     return Answer(200, json.dumps({"data": {"last_offset": request.credentials}}).encode())
 
 
-def described(spelling: str) -> Spoil:
+def described(spelling: str) -> Intercept:
     """A refusal in the form of OAuth, whose texts are what came."""
 
     def answer(request: Received) -> Answer:
@@ -100,7 +101,7 @@ def described(spelling: str) -> Spoil:
     return answer
 
 
-REPLIES: Final[dict[str, tuple[str, Spoil]]] = {
+REPLIES: Final[dict[str, tuple[str, Intercept]]] = {
     **{
         f"feed {status}, {spelling}": ("feed", how(status, spelling=spelling, part="verify"))
         for status in (400, 401, 403, 422)
@@ -127,7 +128,7 @@ def test_a_server_that_repeats_what_it_got_is_not_repeated(on_sqlite: MakeStage,
     stage.private()
     where, spoil = REPLIES[name]
     stage.publish()
-    stage.doors[where].spoil = spoil
+    stage.servers[where].intercept = spoil
     ended = stage.run("sync", "-v")
     assert ended.code in (3, 5, 6), ended.stderr.decode()
     assert ended.leaks() == [], ended.stderr.decode()
@@ -141,7 +142,7 @@ def test_a_traceback_does_not_show_the_signature_that_an_invalid_answer_repeats(
 ) -> None:
     stage = on_sqlite()
     stage.publish()
-    stage.doors["feed"].spoil = stage.doors["elsewhere"].spoil = status_line("signature=")
+    stage.servers["feed"].intercept = stage.servers["elsewhere"].intercept = status_line("signature=")
     for command in (["init-snapshot"], ["verify", "--against", stage.snapshot_url]):
         ended = stage.run(*command, "-v", "--log-format", log_format)
         assert ended.code == 5

@@ -16,13 +16,12 @@ import trustme
 
 from ctisync.errors import AccessRefused, ConfigurationError, Stopped, StoreUnavailable
 from ctisync.stores.opensearch.store import OpenSearchStore
-from tests.secrets.door import Answer, door
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
+from tests.support.http_proxy import Answer, HttpProxy, http_proxy, tls_proxy
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.raw_server import RawServer, silence
 from tests.support.records import record
-from tests.support.tls_proxy import TlsProxy, tls_proxy
 
 USER, PASSWORD = "wazuh-admin", "pässwörd:with:colons"
 A = record("CVE-1", 1)
@@ -39,7 +38,7 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def proxy(opensearch_2: OpenSearchNode, authority: trustme.CA) -> Iterator[TlsProxy]:
+def proxy(opensearch_2: OpenSearchNode, authority: trustme.CA) -> Iterator[HttpProxy]:
     certificate = authority.issue_cert("localhost")
     with tls_proxy(opensearch_2.url, certificate, credentials=f"{USER}:{PASSWORD}") as running:
         yield running
@@ -57,7 +56,7 @@ def opened(port: int, host: str = "localhost", **settings: Any) -> Iterator[Open
         yield store
 
 
-def test_with_the_right_password_and_authority_everything_works(proxy: TlsProxy, ca_file: Path) -> None:
+def test_with_the_right_password_and_authority_everything_works(proxy: HttpProxy, ca_file: Path) -> None:
     consumer = kit.new_consumer()
     with opened(proxy.port, ca_file=ca_file) as store:
         kit.initialise(store, consumer, [A], 10)
@@ -70,7 +69,7 @@ def test_with_the_right_password_and_authority_everything_works(proxy: TlsProxy,
     [({"password": "wrong"}, f"user {USER}"), ({"username": None}, "without user and password")],
 )
 def test_a_wrong_password_is_refused_and_not_shown(
-    proxy: TlsProxy, ca_file: Path, settings: dict[str, Any], who: str
+    proxy: HttpProxy, ca_file: Path, settings: dict[str, Any], who: str
 ) -> None:
     with (
         opened(proxy.port, ca_file=ca_file, **settings) as store,
@@ -81,23 +80,23 @@ def test_a_wrong_password_is_refused_and_not_shown(
     assert "wrong" not in str(refused.value)
 
 
-def test_an_authority_that_is_not_ours_is_refused(proxy: TlsProxy, tmp_path: Path) -> None:
+def test_an_authority_that_is_not_ours_is_refused(proxy: HttpProxy, tmp_path: Path) -> None:
     other = written(tmp_path / "other.pem", trustme.CA().cert_pem)
     for ca_file in (other, None):
         with opened(proxy.port, ca_file=ca_file) as store, pytest.raises(AccessRefused) as refused:
             store.read_state(kit.new_consumer())
         assert "the authority of the certificate of" in str(refused.value)
         assert "store.ca_file" in str(refused.value.hint)
-    assert proxy.authorizations == []
+    assert proxy.received == []
 
 
-def test_a_certificate_for_another_host_is_refused(proxy: TlsProxy, ca_file: Path) -> None:
+def test_a_certificate_for_another_host_is_refused(proxy: HttpProxy, ca_file: Path) -> None:
     with (
         opened(proxy.port, host="127.0.0.1", ca_file=ca_file) as store,
         pytest.raises(AccessRefused, match=r"is for other names than 127\.0\.0\.1"),
     ):
         store.read_state(kit.new_consumer())
-    assert proxy.authorizations == []
+    assert proxy.received == []
 
 
 def test_a_client_certificate_lets_in_and_its_lack_does_not(
@@ -146,8 +145,8 @@ def test_a_refusal_of_parts_of_a_request_names_its_reason() -> None:
     """A delete by query answers so: no error of its own, but one of each shard."""
     cause = {"type": "security_exception", "reason": "no permissions for [some:action[s]] and User [x]"}
     answer = json.dumps({"deleted": 0, "failures": [{"index": "i", "cause": cause, "status": 403}]})
-    with door(None) as server:
-        server.spoil = lambda _: Answer(403, answer.encode(), {"Content-Type": "application/json"})
+    with http_proxy(None) as server:
+        server.intercept = lambda _: Answer(403, answer.encode(), {"Content-Type": "application/json"})
         with (
             closing(OpenSearchStore([server.url], FakeClock())) as store,
             pytest.raises(AccessRefused, match=r"no permissions for \[some:action"),
@@ -156,16 +155,17 @@ def test_a_refusal_of_parts_of_a_request_names_its_reason() -> None:
 
 
 def test_a_redirect_is_not_followed_so_that_no_password_goes_elsewhere(
-    proxy: TlsProxy, ca_file: Path, opensearch_2: OpenSearchNode, authority: trustme.CA
+    proxy: HttpProxy, ca_file: Path, opensearch_2: OpenSearchNode, authority: trustme.CA
 ) -> None:
     with tls_proxy(opensearch_2.url, authority.issue_cert("localhost")) as elsewhere:
-        proxy.redirect_to = f"https://localhost:{elsewhere.port}"
+        target = f"https://localhost:{elsewhere.port}"
+        proxy.intercept = lambda request: Answer(307, b"", {"Location": target + request.target})
         with (
             opened(proxy.port, ca_file=ca_file) as store,
             pytest.raises(ConfigurationError, match="redirect"),
         ):
             store.read_state(kit.new_consumer())
-        assert elsewhere.authorizations == []
+        assert elsewhere.received == []
 
 
 def test_neither_proxies_nor_passwords_come_from_the_environment(
@@ -178,7 +178,7 @@ def test_neither_proxies_nor_passwords_come_from_the_environment(
 
 
 def test_nothing_that_is_sent_is_logged(
-    proxy: TlsProxy, ca_file: Path, caplog: pytest.LogCaptureFixture
+    proxy: HttpProxy, ca_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     consumer = kit.new_consumer()

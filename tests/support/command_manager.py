@@ -2,14 +2,11 @@
 
 import base64
 import json
-import socket
-import struct
-import sys
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal, Self
+
+from tests.support.http_server import HttpHandler, HttpServer
 
 PATH = "/_plugins/_command_manager/commands"
 
@@ -38,11 +35,9 @@ class CommandManagerStandIn:
         self.cookies: list[str | None] = []
         self.failures: list[Failure] = []
         self.credentials = None if username is None else (username, password)
-        self.stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(_Handler)
         self._server.stand_in = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server.start()
 
     def __enter__(self) -> Self:
         return self
@@ -50,15 +45,12 @@ class CommandManagerStandIn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
     @property
     def url(self) -> str:
         """The value for `command_manager.url`."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self._server.url
 
     def fail(self, how: Failure, times: int = 1) -> None:
         self.failures.extend([how] * times)
@@ -84,25 +76,16 @@ def refusal(body: Any) -> str | None:
     return None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+class _Server(HttpServer):
     stand_in: CommandManagerStandIn
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print an error, unless the client closed the connection."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(HttpHandler):
     server: _Server
 
     def do_POST(self) -> None:
         stand_in = self.server.stand_in
-        text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = json.loads(text)
+        body = json.loads(self.read_body())
         stand_in.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
         if stand_in.failures:
             self._fail(stand_in.failures.pop(0))
@@ -143,14 +126,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _fail(self, how: Failure) -> None:
         match how:
             case "reset":
-                self.close_connection = True
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
+                self.reset()
             case "stall":
-                self.server.stand_in.stopping.wait()
+                self.server.stopping.wait()
                 self.close_connection = True
             case "drip":
-                while not self.server.stand_in.stopping.wait(0.05):
+                while not self.server.stopping.wait(0.05):
                     self.wfile.write(b"H")
                 self.close_connection = True
             case "html":
@@ -166,14 +147,5 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        if self.server.stand_in.cookie is not None:
-            self.send_header("Set-Cookie", self.server.stand_in.cookie)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Prints nothing: tests read the log."""
+        cookie = self.server.stand_in.cookie
+        self.send(status, body, headers if cookie is None else {"Set-Cookie": cookie, **headers})

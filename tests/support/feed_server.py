@@ -1,15 +1,11 @@
 """The HTTP of the feed simulator: what comes in as a request, and how a reply goes out, whole or not."""
 
-import socket
-import struct
-import sys
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.feed_failures import Reply
+from tests.support.http_server import HttpHandler, HttpServer
 
 Kind = Literal["info", "changes", "snapshot", "exchange", "other"]
 
@@ -37,8 +33,6 @@ class Request:
 class Feed(Protocol):
     """Answers the requests."""
 
-    stopping: threading.Event
-
     def whose(self, path: str, form: dict[str, str]) -> "Feed":
         """The feed that answers this one."""
 
@@ -47,29 +41,18 @@ class Feed(Protocol):
     def reply_to(self, request: Request) -> Reply: ...
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
+class Server(HttpServer):
     def __init__(self, feed: Feed, port: int) -> None:
+        super().__init__(_Handler, port)
         self.feed = feed
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print an error, unless the client closed the connection."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(HttpHandler):
     server: Server
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.read_body()
         form = dict(parse_qsl(body.decode())) if self.command == "POST" else {}
         feed = self.server.feed.whose(parts.path, form)
         request = Request(
@@ -82,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         self._send(feed.reply_to(request))
 
-    do_POST = do_GET  # noqa: N815  # the name of the base class
+    do_POST = do_GET  # the name of the base class
 
     def do_CONNECT(self) -> None:
         """The first request to a proxy; this one always refuses, in the way that the test chooses."""
@@ -90,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         if reply.cut == 0 and reply.how_cut == "reset":
-            self._reset()
+            self.reset()
             return
         (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
         for name, value in reply.headers.items():
@@ -114,14 +97,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.wfile.flush()
             if reply.stall:
-                self.server.feed.stopping.wait(reply.stall)
+                self.server.stopping.wait(reply.stall)
             if reply.how_cut == "reset":
-                self._reset()
-
-    def _reset(self) -> None:
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-
-    def log_message(self, *_: Any) -> None:
-        """Prints nothing: tests read the log of requests."""
+                self.reset()

@@ -99,13 +99,10 @@ class FeedSimulator(PrivateConsumer):
         self._unix_time = 1746459961
         self._orders: list[_Order] = []
         self._lock = threading.RLock()
-        self.stopping = threading.Event()
         if beside is not None:
             beside._guests.append(self)
             return
-        self._server = Server(self, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server = Server(self, port).start()
 
     def __enter__(self) -> Self:
         return self
@@ -116,19 +113,21 @@ class FeedSimulator(PrivateConsumer):
         self.close()
 
     def close(self) -> None:
-        self.stopping.set()
         if self._beside is not None:
             self._beside._guests.remove(self)
             return
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set when the server ends: nothing stalls any more."""
+        return (self._beside or self)._server.stopping
 
     @property
     def origin(self) -> str:
         if self._beside is not None:
             return self._beside.origin
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self._server.url
 
     @property
     def url(self) -> str:

@@ -15,7 +15,7 @@ from ctisync.system.clock import SystemClock
 from ctisync.tls import Files
 from tests.support.command_manager import PATH, Command, CommandManagerStandIn, Failure, refusal
 from tests.support.feed_simulator import unused_port
-from tests.support.tls_proxy import tls_proxy
+from tests.support.http_proxy import tls_proxy
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from ctisync.notifications.hooks import ping
-from tests.support.raw_server import RawServer, head, raw, silence, then_for_ever
+from tests.support.raw_server import FixedScript, RawServer, head, raw, silence, then_for_ever
 
 LONGEST: Final = 0.5
 SLOW: Final = "no answer within 0.5 s"

@@ -100,9 +100,8 @@ class CommandManagerClient:
 
     def _within_timeout(self, ask: "Callable[[httpx.Client, str], _T]") -> _T:
         """The answer of the first server that ctisync can connect to."""
-        deadline = self._clock.monotonic() + self._timeout
         try:
-            return run_within(self._timeout, lambda: self._first(ask, deadline), "command-manager")
+            return run_within(self._timeout, lambda: self._first(ask), "command-manager")
         except TimeoutError:
             raise self._late(self._servers[0]) from None
 
@@ -110,7 +109,7 @@ class CommandManagerClient:
         message = f"{server}{_PATH}: no complete answer within {self._timeout:g} s"
         return CommandNotAccepted(message, hint=_STILL_OWED)
 
-    def _first(self, ask: "Callable[[httpx.Client, str], _T]", deadline: float) -> _T:
+    def _first(self, ask: "Callable[[httpx.Client, str], _T]") -> _T:
         """Tries again only if certainly nothing was sent."""
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -120,13 +119,13 @@ class CommandManagerClient:
         with httpx.Client(
             auth=self._login,
             verify=self._tls,
+            timeout=self._timeout,
             headers={"Accept-Encoding": "identity", "User-Agent": f"ctisync/{__version__}"},
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         ) as client:
             for number, server in enumerate(tries, start=1):
-                client.timeout = max(0.1, deadline - self._clock.monotonic())
                 try:
                     return ask(client, server)
                 except httpx.HTTPError as error:
@@ -135,8 +134,7 @@ class CommandManagerClient:
                         raise self._late(server) from None
                     advice = tls.refusal(error, server, self._files)
                     if advice is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-                        left = deadline - self._clock.monotonic()
-                        advice = tls.speaks_tls(server, self._files, within=left / 4)
+                        advice = tls.speaks_tls(server, self._files, within=self._timeout / 4)
                     if advice is not None:
                         raise CommandNotAccepted(advice.text, hint=advice.hint) from error
                     if not is_unsent or number == len(tries):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
+from ctisync.core.model import Consumer, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState
 from ctisync.ports import Store, Writer
 
@@ -39,10 +39,9 @@ def initialise(store: Store, consumer: Consumer, records: Sequence[Record], offs
         load(writer, consumer, records, offset)
 
 
-def apply(writer: Writer, writes: Sequence[Write | Record], to: int) -> None:
-    """Apply a range that ends at `to`, so that readers find it; a bare record is put."""
-    folded = [Put(write) if isinstance(write, Record) else write for write in writes]
-    writer.apply(folded, writer.state.advanced(to, NOW))
+def apply(writer: Writer, writes: Sequence[Write], to: int) -> None:
+    """Apply a range that ends at `to`, so that readers find it."""
+    writer.apply(writes, writer.state.advanced(to, NOW))
     writer.make_searchable()
 
 

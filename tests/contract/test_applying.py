@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 import msgspec
 import pytest
 
-from ctisync.core.model import Consumer, Delete, Put, Record, Write
+from ctisync.core.model import Consumer, Delete, Record, Write
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store
 from tests.contract import passes
@@ -36,7 +36,7 @@ def test_the_state_of_a_write_is_what_is_stored_with_the_range(
 ) -> None:
     with make_store().writer(content) as writer:
         after = writer.state.advanced(20, passes.NOW)
-        writer.apply([Put(record("CVE-2", 14))], after)
+        writer.apply([record("CVE-2", 14)], after)
         assert writer.state == after
 
     assert after.owed is not None
@@ -75,7 +75,7 @@ def test_a_record_that_stands_at_a_writes_offset_is_left_alone(store: Store, con
 
 
 @pytest.mark.parametrize(
-    "write", [Put(record("CVE-1", 13, {"other": 1})), Delete("CVE-1", 13)], ids=["put", "delete"]
+    "write", [record("CVE-1", 13, {"other": 1}), Delete("CVE-1", 13)], ids=["put", "delete"]
 )
 def test_a_record_above_a_writes_offset_is_never_set_back(
     store: Store, content: Consumer, write: Write
@@ -170,7 +170,7 @@ def test_a_range_that_does_not_move_the_offset_is_refused(store: Store, content:
     with store.writer(content) as writer:
         for offset in (9, 10):
             with pytest.raises(ValueError, match="range"):
-                writer.apply([Put(record("CVE-1", 9))], at(offset, writer.state))
+                writer.apply([record("CVE-1", 9)], at(offset, writer.state))
 
     assert store.read_state(content).offset == 10
     assert passes.contents(store, content) == lines(A, B, C)
@@ -186,7 +186,7 @@ def test_a_write_beyond_the_ranges_end_is_refused(store: Store, content: Consume
 
 def test_a_range_needs_a_content(store: Store, consumer: Consumer) -> None:
     with store.writer(consumer) as writer, pytest.raises(ValueError, match="no content"):
-        writer.apply([Put(A)], at(5, writer.state))
+        writer.apply([A], at(5, writer.state))
 
     assert store.summary(consumer).records is None
 
@@ -202,7 +202,7 @@ def test_while_a_range_is_written_its_records_are_read_as_they_will_be(
 
     written = record("CVE-1", 14, {"new": 1})
     with store.writer(content) as writer:
-        writes: list[Write] = [Delete("CVE-2", 13), Put(written), Put(record("CVE-4", 15))]
+        writes: list[Write] = [Delete("CVE-2", 13), written, record("CVE-4", 15)]
         called = writer.apply(writes, writer.state.advanced(20, passes.NOW), meanwhile)
         after = {"CVE-1": written, "CVE-3": C, "CVE-4": record("CVE-4", 15)}
         assert reads == ([after] if called else [])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ctisync.core import json_text, wire
-from ctisync.core.model import Change, Consumer, Delete, Put, Record
+from ctisync.core.model import Change, Consumer, Delete, Record
 from ctisync.ports import Store
 from ctisync.stores.opensearch import generations
 from ctisync.verify.audit import verify
@@ -77,7 +77,7 @@ def test_an_update_and_a_delete_reach_a_record_that_is_named_by_resource(
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, RECORDS, 1000)
         assert read(writer, [old.name, "rule/0004"])[old.name] == old
-        passes.apply(writer, [Put(new), Delete("rule/0004", 1002), Put(made)], to=1003)
+        passes.apply(writer, [new, Delete("rule/0004", 1002), made], to=1003)
     kept = [each for each in RECORDS if each.name not in (old.name, "rule/0004")]
     assert b'"resource":"rule/0002"' in new.line
     check(store, consumer, [*kept, new, made])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctisync.core.model import Consumer, Delete, Put, Record, Write
+from ctisync.core.model import Consumer, Delete, Record, Write
 from ctisync.ports import Store
 from tests.contract import passes
 from tests.contract.passes import at, lines
@@ -111,8 +111,7 @@ def _apply(store: Store, consumer: Consumer, model: Model, step: Range, number: 
         return
     end = model.offset + step.length
     writes: list[Write] = [
-        Put(record(name, end, {"step": number})) if put else Delete(name, end)
-        for name, put in step.puts.items()
+        record(name, end, {"step": number}) if put else Delete(name, end) for name, put in step.puts.items()
     ]
     with store.writer(consumer) as writer:
         for _ in range(step.times):
@@ -121,7 +120,7 @@ def _apply(store: Store, consumer: Consumer, model: Model, step: Range, number: 
         writer.make_searchable()
     model.offset = end
     for write in writes:
-        if isinstance(write, Put):
-            model.records[write.record.name] = write.record
+        if isinstance(write, Record):
+            model.records[write.name] = write
         else:
             model.records.pop(write.name, None)

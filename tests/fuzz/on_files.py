@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ctisync.commands.status import judge, render
 from ctisync.commands.status.read import ConsumerStatus, Status
-from ctisync.core.manifest import WrongManifest, manifest_entries, packaged
+from ctisync.core.catalog import WrongManifest, manifest_entries, packaged
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_report import PassReport, Touched, log_entries
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot

@@ -87,7 +87,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "notes": ("ctisync.feed.snapshot.download.UNDECODABLE", (msgspec.MsgspecError,)),
     "lock_files": ("ctisync.system.locks.UNDECODABLE", msgspec.MsgspecError),
     "metric_files": ("ctisync.notifications.metrics.text_string_to_metric_families", lambda text: 1 / 0),
-    "manifests": ("ctisync.core.manifest.MAX_OFFSET", 1 << 70),
+    "manifests": ("ctisync.core.catalog.MAX_OFFSET", 1 << 70),
     "signed_links": ("ctisync.feed.http.token_exchange.origin", nothing),
     "histories": (
         "ctisync.core.pass_report.PassReport.ended_at",

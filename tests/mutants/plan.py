@@ -36,10 +36,9 @@ Stages = tuple[tuple[str, ...], ...]
 TESTS: Final[dict[str, Stages]] = {
     "PassReport": (("tests/unit/test_pass_report.py", "tests/unit/test_history.py"),),
     "record_facts": (("tests/unit/test_record_facts.py",),),
-    "plans_in": (("tests/unit/test_plans.py",),),
+    "plans_in": (("tests/unit/test_plans.py", "tests/unit/test_manifest.py"),),
     "Finding": (_AUDITS,),
-    "RecordRules": (("tests/unit/test_rules.py",), _AUDITS),
-    "Comparison": (("tests/unit/test_comparison.py",), _AUDITS),
+    "RecordRules": (("tests/unit/test_rules.py", "tests/unit/test_comparison.py"), _AUDITS),
     "differences": (("tests/unit/test_difference.py",),),
     "plan_pass": (("tests/unit/test_pass_plan.py",),),
     "fold": (("tests/unit/test_fold.py",), _ONE_PASS, _PASSES),
@@ -56,7 +55,6 @@ TESTS: Final[dict[str, Stages]] = {
         _ONE_PASS,
         _PASSES,
     ),
-    "WrongManifest": (("tests/unit/test_manifest.py",),),
     "network_kind": (("tests/unit/test_mounts.py",),),
     "PatchError": (
         ("tests/unit/test_patch_suite.py", "tests/unit/test_fold.py"),

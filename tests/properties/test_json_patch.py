@@ -155,8 +155,10 @@ ANYTHING = st.recursive(
 
 
 @settings(max_examples=len(some(range(1000), 10)))
-@given(DOCUMENTS | SCALARS, ANYTHING | st.lists(ANYTHING, max_size=3))
-def test_whatever_the_operations_are_only_a_patch_error_comes_out(document: Json, operations: Json) -> None:
+@given(DOCUMENTS | SCALARS, st.lists(ANYTHING, max_size=3))
+def test_whatever_the_operations_are_only_a_patch_error_comes_out(
+    document: Json, operations: list[Json]
+) -> None:
     before = repr((document, operations))
     with suppress(patch.PatchError):
         patched(document, operations)

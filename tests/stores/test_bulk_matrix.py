@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import msgspec
 import pytest
 
-from ctisync.core.model import Consumer, Delete, Put, Snapshot, Write
+from ctisync.core.model import Consumer, Delete, Snapshot, Write
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, CtisyncError
 from ctisync.stores.opensearch.client import Client
@@ -30,11 +30,11 @@ CONSUMER: Final = Consumer()
 LIVE: Final = "ctisync-live"
 BEFORE: Final = {f"CVE-{number}": (number, number) for number in range(1, 6)}
 RANGE: Final[Sequence[Write]] = (
-    Put(record("CVE-1", 11)),
-    Put(record("CVE-2", 12)),
+    record("CVE-1", 11),
+    record("CVE-2", 12),
     Delete("CVE-3", 13),
-    Put(record("CVE-6", 14)),
-    Put(record("CVE-5", 15)),
+    record("CVE-6", 14),
+    record("CVE-5", 15),
 )
 SNAPSHOT: Final = tuple(record(f"CVE-{number}", number) for number in range(1, 6))
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ctisync.core.findings import Kind
-from ctisync.core.model import Consumer, Put
+from ctisync.core.model import Consumer
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.verify.audit import Verification, verify
 from tests.stores import opensearch_kit as kit
@@ -199,7 +199,7 @@ def test_an_inspection_includes_what_was_written_just_now(
 ) -> None:
     """Also when nobody has made it searchable."""
     with store.writer(consumer) as writer:
-        kit.apply(writer, [Put(record("CVE-new", 150))], to=150)
+        kit.apply(writer, [record("CVE-new", 150)], to=150)
 
     assert audited(store, consumer).records == 41
     with store.inspect(consumer) as inspection:

@@ -9,7 +9,7 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from ctisync.core.model import Consumer, Delete, Put, Record, Write
+from ctisync.core.model import Consumer, Delete, Record, Write
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Store
 from tests.stores import opensearch_kit as kit
@@ -17,7 +17,7 @@ from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
 
 SNAPSHOT = [record("CVE-2", 12), record("CVE-3", 3), record("CVE-4", 14)]
-RANGE: list[Write] = [Put(record("CVE-2", 21)), Delete("CVE-3", 22), Put(record("CVE-5", 25))]
+RANGE: list[Write] = [record("CVE-2", 21), Delete("CVE-3", 22), record("CVE-5", 25)]
 OLDER = [record("CVE-1", 1), record("CVE-2", 2)]
 NEWER = [record("CVE-9", 50)]
 RESULT = [record("CVE-2", 21), record("CVE-4", 14), record("CVE-5", 25)]

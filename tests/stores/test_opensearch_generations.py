@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ctisync.core.model import Consumer, Delete, Put
+from ctisync.core.model import Consumer, Delete
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, ForeignIndex, StoreUnavailable
 from ctisync.stores.opensearch.generations import Layout
@@ -324,7 +324,7 @@ def test_another_program_that_writes_to_the_content_stops_the_range(
             StoreUnavailable,
             match=r"another program writes to the content: record CVE-1 has .*, offset 14 is",
         ):
-            kit.apply_unread(writer, [Put(record("CVE-1", 14)), Put(C)], 20)
+            kit.apply_unread(writer, [record("CVE-1", 14), C], 20)
         with pytest.raises(StoreUnavailable, match="another program altered record CVE-1"):
             read(writer, ["CVE-1"])
         with pytest.raises(StoreUnavailable, match=r"record CVE-1 has .*, offset 15 is"):

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from ctisync.core.model import Consumer, Delete, Put
+from ctisync.core.model import Consumer, Delete
 from ctisync.errors import AnotherPass
 from ctisync.stores.opensearch.bulk import RecordVersion, delete, index
 from ctisync.stores.opensearch.lease import this_process
@@ -84,7 +84,7 @@ def test_an_impossible_lease_is_taken_over(
 ) -> None:
     kit.put_lease(opensearch_2, consumer, until=in_(until))
     with store.writer(consumer) as writer:
-        kit.apply(writer, [Put(C)], 20)
+        kit.apply(writer, [C], 20)
     assert store.read_state(consumer).offset == 20
 
 
@@ -216,7 +216,7 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
             lambda: lost.save(lost.state),
             lambda: lost.save(lost.state),  # the second one knows the document of the new holder
             lambda: read(lost, ["CVE-1"]),
-            lambda: lost.apply([Put(C)], lost.state.advanced(20, kit.NOW)),
+            lambda: lost.apply([C], lost.state.advanced(20, kit.NOW)),
             lambda: lost._records.send(fence, [index(C)]),
             lambda: lost._records.send(
                 fence, [delete("CVE-1", 15, RecordVersion(version=1, seq_no=0, primary_term=1))]
@@ -230,7 +230,7 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
         assert (kit.document(opensearch_2, consumer), kit.aliases(opensearch_2, consumer)) == before
         assert read(new, ["CVE-1", "CVE-2", "CVE-3"]) == {"CVE-1": A, "CVE-2": B}
 
-        kit.apply(new, [Put(C), Delete("CVE-1", 14)], 20)
+        kit.apply(new, [C, Delete("CVE-1", 14)], 20)
         new.make_searchable()
     assert kit.lines(store, consumer) == [B.line, C.line]
     assert store.read_state(consumer).offset == 20

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ctisync.core.model import Delete, Put
+from ctisync.core.model import Delete
 from ctisync.stores.opensearch.bulk import index
 from ctisync.stores.opensearch.client import OpenSearchReply, Problem, Transport
 from ctisync.stores.opensearch.indices import PINNED
@@ -71,7 +71,7 @@ def test_a_template_that_sets_every_setting_alters_nothing_that_is_promised(node
     with closing(kit.open_store(node)) as store:
         kit.initialise(store, consumer, RECORDS, 100)
         with store.writer(consumer) as writer:
-            kit.apply(writer, [Put(changed), Delete(RECORDS[0].name, 151)], 200)
+            kit.apply(writer, [changed, Delete(RECORDS[0].name, 151)], 200)
             writer.make_searchable()
         lines = [each.line for each in RECORDS[1:]] + [changed.line]
         assert sorted(kit.lines(store, consumer)) == sorted(lines)
@@ -161,7 +161,7 @@ def test_a_put_that_is_carried_out_after_its_records_delete_does_not_bring_it_ba
     with store.writer(consumer) as writer:
         if not remembers:
             opensearch_2.request("PUT", f"/{live}/_settings", {"index.gc_deletes": "0s"})
-        kit.apply(writer, [Put(late)], 120)
+        kit.apply(writer, [late], 120)
         kit.apply(writer, [Delete(late.name, 130)], 140)
         done = False
         for _ in range(_TRIES if remembers else _MOST_TRIES):

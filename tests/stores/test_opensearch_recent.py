@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 import pytest
 
-from ctisync.core.model import Delete, Put, Record
+from ctisync.core.model import Delete, Record
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Writer
@@ -74,7 +74,7 @@ def test_a_whole_range_is_read_250_names_a_request_and_written_by_as_few_as_its_
     records = made_up(1000, first_offset=11)
     bulk_bytes = store._pace.one_by_one.bulk_bytes
     with store.writer(CONSUMER) as writer:
-        kit.apply(writer, [Put(each) for each in records], 1010)
+        kit.apply(writer, records, 1010)
     assert [len(names) for names in sent.read] == [250] * 4
     size = sum(index(each).size for each in records)
     assert sent.bulks == -(-size // bulk_bytes)
@@ -106,8 +106,8 @@ def test_written_records_are_remembered_for_one_range_and_no_longer(
 ) -> None:
     """A pass over many ranges would keep all their names."""
     with store.writer(CONSUMER) as writer:
-        kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
-        kit.apply_unread(writer, [Put(record("CVE-2", 24))], 30)
+        kit.apply_unread(writer, [record("CVE-1", 14)], 20)
+        kit.apply_unread(writer, [record("CVE-2", 24)], 30)
         kit.apply_unread(writer, [Delete("CVE-1", 31), Delete("CVE-2", 32)], 40)
     assert sent.read == [["CVE-1"]]
 
@@ -116,7 +116,7 @@ def test_what_was_just_written_can_be_deleted_without_reading_it(
     store: OpenSearchStore, sent: Counted
 ) -> None:
     with store.writer(CONSUMER) as writer:
-        kit.apply_unread(writer, [Put(record("CVE-1", 14)), Put(record("CVE-9", 15))], 20)
+        kit.apply_unread(writer, [record("CVE-1", 14), record("CVE-9", 15)], 20)
         kit.apply_unread(writer, [Delete("CVE-1", 21), Delete("CVE-9", 22)], 30)
         writer.make_searchable()
     assert sent.read == []
@@ -127,7 +127,7 @@ def test_a_record_that_another_program_has_altered_since_is_not_deleted(
     opensearch_2: OpenSearchNode, store: OpenSearchStore
 ) -> None:
     with store.writer(CONSUMER) as writer:
-        kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
+        kit.apply_unread(writer, [record("CVE-1", 14)], 20)
         opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
         with pytest.raises(StoreUnavailable, match=r"another program writes to the content: .*offset 21 is"):
             kit.apply_unread(writer, [Delete("CVE-1", 21)], 30)
@@ -139,10 +139,10 @@ def test_a_record_that_another_program_has_put_at_the_very_next_offset_is_no_wri
 ) -> None:
     """Its version is one higher than ours was, which is what our next write would have made of it."""
     with store.writer(CONSUMER) as writer:
-        kit.apply_unread(writer, [Put(record("CVE-1", 20))], 20)
+        kit.apply_unread(writer, [record("CVE-1", 20)], 20)
         opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
         with pytest.raises(StoreUnavailable, match="another program altered record CVE-1"):
-            kit.apply_unread(writer, [Put(record("CVE-1", 21))], 30)
+            kit.apply_unread(writer, [record("CVE-1", 21)], 30)
     assert store.read_state(CONSUMER).offset == 20
 
 
@@ -151,7 +151,7 @@ def test_a_write_whose_reply_was_lost_is_read_again(store: OpenSearchStore, sent
     sent.lost = 1
     written = record("CVE-1", 14)
     with store.writer(CONSUMER) as writer:
-        kit.apply_unread(writer, [Put(written)], 20)
+        kit.apply_unread(writer, [written], 20)
         assert read(writer, ["CVE-1"]) == {"CVE-1": written}
     assert sent.read == [["CVE-1"]] * 3, "its version, whose write it is, and then the record"
 
@@ -160,11 +160,11 @@ def test_after_an_error_nothing_is_remembered_any_more(
     opensearch_2: OpenSearchNode, store: OpenSearchStore, sent: Counted
 ) -> None:
     with store.writer(CONSUMER) as writer:
-        kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
+        kit.apply_unread(writer, [record("CVE-1", 14)], 20)
         path = f"/{CONSUMER.index}/_doc/CVE-2?version=77&version_type=external"
         opensearch_2.request("PUT", path, {"theirs": 1})
         with pytest.raises(StoreUnavailable, match="record CVE-2 has offset 77, offset 22 is"):
-            kit.apply_unread(writer, [Put(record("CVE-1", 21)), Put(record("CVE-2", 22))], 30)
+            kit.apply_unread(writer, [record("CVE-1", 21), record("CVE-2", 22)], 30)
         sent.read.clear()
         assert read(writer, ["CVE-1"]) == {"CVE-1": record("CVE-1", 21)}
     assert sent.read == [["CVE-1"]]
@@ -184,9 +184,9 @@ def test_what_is_being_written_the_next_range_does_not_read(store: OpenSearchSto
 
     with store.writer(CONSUMER) as writer:
         assert read(writer, ["CVE-3"]) == {"CVE-3": C}
-        assert writer.apply([Delete("CVE-3", 13), Put(first)], after(writer, 20), meanwhile)
+        assert writer.apply([Delete("CVE-3", 13), first], after(writer, 20), meanwhile)
         assert store.read_state(CONSUMER).range_to == 30, "announced together with the offset"
-        kit.apply_unread(writer, [Delete("CVE-1", 24), Put(record("CVE-3", 25))], 30)
+        kit.apply_unread(writer, [Delete("CVE-1", 24), record("CVE-3", 25)], 30)
         writer.make_searchable()
         assert store.read_state(CONSUMER).range_to is None
     assert reads == [{"CVE-1": first, "CVE-2": B}]
@@ -202,7 +202,7 @@ def test_the_state_is_written_once_a_range_and_once_before_the_first(
         before = sent.states
         for number, to in enumerate(ends):
             following = ends[number + 1] if number + 1 < len(ends) else None
-            write = Put(record("CVE-1", to))
+            write = record("CVE-1", to)
             writer.apply([write], after(writer, to), None if following is None else partial(int, following))
         assert sent.states - before == len(ends) + 1
         assert (writer.state.offset, writer.state.range_to) == (40, None)
@@ -210,7 +210,7 @@ def test_the_state_is_written_once_a_range_and_once_before_the_first(
 
 def test_a_range_that_cannot_be_folded_ahead_is_not_announced(store: OpenSearchStore) -> None:
     with store.writer(CONSUMER) as writer:
-        assert writer.apply([Put(record("CVE-1", 14))], after(writer, 20), lambda: None)
+        assert writer.apply([record("CVE-1", 14)], after(writer, 20), lambda: None)
         assert (writer.state.offset, writer.state.range_to) == (20, None)
 
 
@@ -225,7 +225,7 @@ def test_what_was_folded_over_a_write_that_stood_there_already_is_folded_again(
         return 30
 
     with store.writer(CONSUMER) as writer:
-        assert not writer.apply([Put(record("CVE-1", 14))], after(writer, 20), meanwhile)
+        assert not writer.apply([record("CVE-1", 14)], after(writer, 20), meanwhile)
         assert (writer.state.offset, writer.state.range_to) == (20, None)
         sent.read.clear()
         assert read(writer, ["CVE-1"]) == {"CVE-1": record("CVE-1", 14)}
@@ -242,10 +242,10 @@ def test_a_record_that_another_program_alters_while_we_write_it_is_no_write_of_o
         return 30
 
     with store.writer(CONSUMER) as writer:
-        assert writer.apply([Put(record("CVE-1", 20))], after(writer, 20), meanwhile)
+        assert writer.apply([record("CVE-1", 20)], after(writer, 20), meanwhile)
         opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
         with pytest.raises(StoreUnavailable, match="another program altered record CVE-1"):
-            kit.apply_unread(writer, [Put(record("CVE-1", 21))], 30)
+            kit.apply_unread(writer, [record("CVE-1", 21)], 30)
     assert store.read_state(CONSUMER).offset == 20
 
 
@@ -259,7 +259,7 @@ def test_a_failed_write_is_what_is_raised_whatever_was_met_meanwhile(
         path = f"/{CONSUMER.index}/_doc/CVE-2?version=77&version_type=external"
         opensearch_2.request("PUT", path, {"theirs": 1})
         with pytest.raises(StoreUnavailable, match="record CVE-2 has offset 77"):
-            writer.apply([Put(record("CVE-2", 22))], after(writer, 30), meanwhile)
+            writer.apply([record("CVE-2", 22)], after(writer, 30), meanwhile)
     assert store.read_state(CONSUMER).offset == 10
 
 
@@ -268,7 +268,7 @@ def test_where_no_thread_can_be_started_nothing_is_done_meanwhile(
 ) -> None:
     monkeypatch.setattr(opensearch_writer, "start_on_thread", lambda job, name: False)
     with store.writer(CONSUMER) as writer:
-        assert not writer.apply([Put(record("CVE-1", 14))], after(writer, 20), lambda: 30)
+        assert not writer.apply([record("CVE-1", 14)], after(writer, 20), lambda: 30)
         assert (writer.state.offset, writer.state.range_to) == (20, None)
 
 
@@ -277,9 +277,9 @@ def test_an_overtaken_writer_writes_nothing_more(
 ) -> None:
     theirs = record("CVE-1", 24, {"theirs": True})
     with store.writer(CONSUMER) as writer, closing(kit.open_store(opensearch_2)) as other:
-        kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
+        kit.apply_unread(writer, [record("CVE-1", 14)], 20)
         with other.writer(CONSUMER) as taker:
-            kit.apply(taker, [Put(theirs)], 30)
+            kit.apply(taker, [theirs], 30)
             with pytest.raises(AnotherPass):
-                kit.apply(writer, [Put(record("CVE-1", 34))], 40)
+                kit.apply(writer, [record("CVE-1", 34)], 40)
             assert read(taker, ["CVE-1"]) == {"CVE-1": theirs}

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.core.model import Consumer, Put, Write
+from ctisync.core.model import Consumer, Write
 from ctisync.ports import Writer
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
@@ -42,7 +42,7 @@ def test_readers_can_search_what_a_pass_wrote_when_it_has_let_go(
     node: OpenSearchNode, stored: Consumer
 ) -> None:
     with kit.open_store(node).writer(stored) as writer:
-        written(writer, Put(NEW))
+        written(writer, NEW)
         assert hit_count(node, stored) == 3, "the index refreshes by itself"
     assert hit_count(node, stored) == 4
 
@@ -52,7 +52,7 @@ def test_readers_can_search_what_a_pass_wrote_before_it_failed_as_well(
 ) -> None:
     def fail() -> None:
         with kit.open_store(node).writer(stored) as writer:
-            written(writer, Put(NEW))
+            written(writer, NEW)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -64,7 +64,7 @@ def test_what_is_confirmed_is_counted_while_its_writer_is_at_work(
     node: OpenSearchNode, stored: Consumer
 ) -> None:
     with kit.open_store(node).writer(stored) as writer:
-        written(writer, Put(NEW))
+        written(writer, NEW)
         assert kit.open_store(node).summary(stored).records == 4
 
 
@@ -72,7 +72,7 @@ def test_an_export_holds_what_is_confirmed_while_its_writer_is_at_work(
     node: OpenSearchNode, stored: Consumer
 ) -> None:
     with kit.open_store(node).writer(stored) as writer:
-        written(writer, Put(NEW))
+        written(writer, NEW)
         assert NEW.line in list(kit.open_store(node).export(stored))
 
 

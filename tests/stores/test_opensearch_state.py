@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from ctisync.core.model import Consumer, ConsumerInfo, Put, Snapshot
+from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch.store import OpenSearchStore
@@ -43,7 +43,7 @@ def a_whole_life(store: OpenSearchStore, consumer: Consumer) -> None:
     store.record_check(consumer, store.read_state(consumer).feed_answered(INFO, kit.NOW))
     kit.initialise(store, consumer, [A], 10)
     with store.writer(consumer) as writer:
-        kit.apply(writer, [Put(B)], 20)
+        kit.apply(writer, [B], 20)
 
 
 def test_other_software_reads_offset_last_offset_and_link_under_the_consumers_name(
@@ -92,7 +92,7 @@ def test_two_consumers_of_a_context_share_the_document_while_both_are_written(
     with store.writer(first) as one, store.writer(second) as two:
         kit.load(one, first, [A], 10)
         kit.load(two, second, [A, B], 30)
-        kit.apply(one, [Put(B)], 20)
+        kit.apply(one, [B], 20)
 
     assert (store.read_state(first).offset, store.read_state(second).offset) == (20, 30)
     assert kit.document(opensearch_2, first).keys() == {"vd_4.8.0", "other.1"}

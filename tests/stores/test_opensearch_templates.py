@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 
 import pytest
 
-from ctisync.core.model import Put
 from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
@@ -138,7 +137,7 @@ def initialised_beside(node: OpenSearchNode, store: OpenSearchStore, kind: Kind,
         assert list(kit.aliases(node, consumer).values()) == [{consumer.index}], "it has left something"
         return "refused"
     with store.writer(consumer) as writer:
-        kit.apply(writer, [Put(CHANGED)], 30)
+        kit.apply(writer, [CHANGED], 30)
     kit.refresh(node, consumer)
     assert kit.lines(store, consumer) == [OLD.line, NEW.line, CHANGED.line]
     return "works"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.core.model import Consumer, Put, Record
+from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState
 from ctisync.ports import Store
 from ctisync.stores.sqlite.connection import PAGE_SIZE, open_writable, reading
@@ -135,7 +135,7 @@ def test_a_range_that_fails_halfway_is_not_there_at_all(store: Store) -> None:
         passes.load(writer, CONSUMER, [A], 10)
         before = writer.state
         with pytest.raises(UnicodeEncodeError):
-            writer.apply([Put(record("CVE-1", 11)), Put(unstorable)], before.advanced(20, passes.NOW))
+            writer.apply([record("CVE-1", 11), unstorable], before.advanced(20, passes.NOW))
         assert writer.state == before
         assert read(writer, ["CVE-1"]) == {"CVE-1": A}
 

@@ -63,7 +63,7 @@ def checked(store: Store) -> None:
 
 
 def remember(store: Store) -> None:
-    draft = Draft(consumer=OTHER, command="sync", pass_id="0123456789ab", began_at=passes.NOW, began=0.0)
+    draft = Draft(OTHER, "sync", pass_id="0123456789ab", began_at=passes.NOW, began=0.0)
     store.remember(draft.ended(StoreUnavailable("it was away"), now=1.0).report, 10, 0.2)
 
 

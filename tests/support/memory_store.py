@@ -13,7 +13,7 @@ import msgspec
 
 from ctisync.core.findings import Finding
 from ctisync.core.health import CheckResult, ok
-from ctisync.core.model import Consumer, Footprint, Put, Record, Snapshot, Write
+from ctisync.core.model import Consumer, Footprint, Record, Snapshot, Write
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Summary
 from ctisync.errors import AnotherPass
@@ -246,12 +246,12 @@ class MemoryWriter:
         invariants.check_apply(kept.state, writes, after)
         content = dict(kept.content or {})
         for write in writes:
-            name = write.record.name if isinstance(write, Put) else write.name
+            name = write.name
             stored = content.get(name)
             if stored is not None and stored.offset >= write.offset:
                 continue
-            if isinstance(write, Put):
-                content[name] = write.record
+            if isinstance(write, Record):
+                content[name] = write
             else:
                 content.pop(name, None)
         self._written = content

@@ -22,8 +22,8 @@ def parts_of(
     check_time: Callable[[], None] = lambda: None,
 ) -> Parts:
     draft = Draft(
-        consumer=consumer,
-        command=policy.mode,
+        consumer,
+        policy.mode,
         pass_id="0123456789ab",
         began_at=clock.now(),
         began=clock.monotonic(),

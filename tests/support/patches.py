@@ -11,7 +11,7 @@ def whole(value: Json) -> Json:
     return json_text.decode(json_text.encode(value))
 
 
-def patched(document: Json, operations: object, limits: Limits = USUAL_LIMITS) -> Json:
+def patched(document: Json, operations: list[Json], limits: Limits = USUAL_LIMITS) -> Json:
     """The document after the operations. Raises PatchError."""
     working = Working(whole(document), limits)
     working.apply(operations)

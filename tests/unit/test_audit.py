@@ -16,7 +16,7 @@ from ctisync.core.state import ConsumerState, Owed
 from ctisync.errors import SnapshotRefused, StoreUnavailable
 from ctisync.ports import Store
 from ctisync.verify.audit import Verification, verify
-from ctisync.verify.comparison import Reference
+from ctisync.verify.rules import Reference
 from tests.support.feed_history import History
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemorySnapshot, Offered

@@ -11,7 +11,7 @@ from ctisync.core import wire
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState, FailedChange, Owed
-from ctisync.verify.comparison import Comparison, Reference
+from ctisync.verify.rules import Comparison, Reference
 from tests.support.feed_history import History, churn, populate
 from tests.support.records import NUMBERS, record
 

@@ -10,7 +10,7 @@ import pytest
 from ctisync.core import json_text
 from ctisync.core.fold import CannotApply, Folded, TooLarge, digest, fold, touched
 from ctisync.core.limits import USUAL_LIMITS, Limits
-from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
+from ctisync.core.model import Change, Consumer, Delete, Json, Record, Write
 
 EVERYTHING = Consumer()
 
@@ -50,16 +50,16 @@ def folded(changes: Sequence[Change], *records: Record, consumer: Consumer = EVE
 
 
 def payload_of(write: Write) -> Json:
-    assert isinstance(write, Put)
-    return json_text.decode(write.record.line)["payload"]
+    assert isinstance(write, Record)
+    return json_text.decode(write.line)["payload"]
 
 
 def test_many_changes_of_one_record_become_one_write_at_the_last_offset() -> None:
     changes = [update(offset, "a", add(f"/{offset}", offset)) for offset in (5, 6, 9)]
     (write,) = folded(changes, stored("a", 4)).writes
     assert payload_of(write) == {"5": 5, "6": 6, "9": 9}
-    assert isinstance(write, Put)
-    assert (write.record.offset, json_text.decode(write.record.line)["version"]) == (9, 9)
+    assert isinstance(write, Record)
+    assert (write.offset, json_text.decode(write.line)["version"]) == (9, 9)
 
 
 def test_changes_at_or_below_the_records_own_offset_are_skipped() -> None:
@@ -129,17 +129,17 @@ def test_an_older_create_does_not_bring_a_newer_record_back() -> None:
 
 def test_an_empty_list_of_operations_still_moves_the_record_on() -> None:
     (write,) = folded([update(5, "a")], stored("a", 4, {"v": Decimal("9.30")})).writes
-    assert isinstance(write, Put)
-    assert write.record.line == b'{"name":"a","offset":5,"version":5,"payload":{"v":9.30}}'
+    assert isinstance(write, Record)
+    assert write.line == b'{"name":"a","offset":5,"version":5,"payload":{"v":9.30}}'
 
 
 def test_what_no_patch_reaches_stays_byte_by_byte_what_the_snapshot_had() -> None:
     cna = b'{"n":[9.30, 1E+2,"\\u00e9"],"v":1,"long":"%b"}' % (b"x" * 1100)
     line = b'{"name":"a","offset":4,"payload":{"containers":{"cna":%b}}}' % cna
     (write,) = folded([update(5, "a", add("/containers/cna/w", 2))], Record("a", 4, line)).writes
-    assert isinstance(write, Put)
+    assert isinstance(write, Record)
     expected = line.replace(b'"offset":4', b'"offset":5').replace(b'"}}}', b'","w":2}}}')
-    assert write.record.line == expected[:-1] + b',"version":5}'
+    assert write.line == expected[:-1] + b',"version":5}'
 
 
 def test_a_change_deep_within_a_long_record_is_kept() -> None:
@@ -159,8 +159,8 @@ def test_a_stored_line_with_a_newline_does_not_break_the_bulk_in_which_it_is_wri
     line = b'{"name":"a","offset":4,"payload":{"l":[[1,\n2]],"long":"%b"}}' % (b"x" * 1100)
     (write,) = folded([update(5, "a", add("/w", 2))], Record("a", 4, line)).writes
     assert payload_of(write)["l"] == [[1, 2]]
-    assert isinstance(write, Put)
-    assert b"\n" not in write.record.line
+    assert isinstance(write, Record)
+    assert b"\n" not in write.line
 
 
 @pytest.mark.parametrize("number", [b"1E+9999999999999999999", b"9" * 5000], ids=["exponent", "integer"])
@@ -174,13 +174,13 @@ def test_a_number_that_cannot_be_decoded_fails_the_change_whether_it_reaches_it_
 def test_resources_that_are_not_selected_are_left_out_even_when_they_cannot_be_applied() -> None:
     changes = [update(5, "TID-1", add("/x", 1)), create(6, "CVE-1")]
     result = folded(changes, consumer=Consumer(resources=("CVE-*",)))
-    assert [write.record.name for write in result.writes if isinstance(write, Put)] == ["CVE-1"]
+    assert [write.name for write in result.writes if isinstance(write, Record)] == ["CVE-1"]
 
 
 def test_a_resource_is_selected_that_fits_any_of_the_patterns() -> None:
     changes = [create(5, "CVE-1"), create(6, "TID-1"), create(7, "XYZ-1")]
     result = folded(changes, consumer=Consumer(resources=("CVE-*", "TID-*")))
-    assert [write.record.name for write in result.writes if isinstance(write, Put)] == ["CVE-1", "TID-1"]
+    assert [write.name for write in result.writes if isinstance(write, Record)] == ["CVE-1", "TID-1"]
 
 
 FAILING: dict[str, tuple[Change, list[Record], int | None, str]] = {
@@ -264,15 +264,14 @@ def test_a_change_keeps_its_digest_over_versions_of_ctisync() -> None:
 
 def test_writes_come_in_the_order_of_their_offsets() -> None:
     result = folded([create(1, "b"), create(2, "a"), delete(3, "c"), update(4, "b")], stored("c", 0))
-    offsets = [w.offset if isinstance(w, Delete) else w.record.offset for w in result.writes]
-    assert offsets == [2, 3, 4]
+    assert [write.offset for write in result.writes] == [2, 3, 4]
 
 
 def write_some(writes: Sequence[Write], records: Mapping[str, Record]) -> dict[str, Record]:
     after = dict(records)
     for write in writes:
-        if isinstance(write, Put):
-            after[write.record.name] = write.record
+        if isinstance(write, Record):
+            after[write.name] = write
         else:
             after.pop(write.name, None)
     return after
@@ -337,8 +336,8 @@ def test_a_record_larger_than_any_line_may_be_is_not_made(change: Change) -> Non
 def test_a_record_may_be_just_as_long_as_a_line() -> None:
     per_resource = {"a": [create(5, "a", {"text": "x"})]}
     (write,) = fold_all(per_resource, {}).writes
-    assert isinstance(write, Put)
-    size = len(write.record.line)
+    assert isinstance(write, Record)
+    size = len(write.line)
     assert len(fold_all(per_resource, {}, Limits(line_bytes=size)).writes) == 1
     with pytest.raises(CannotApply):
         fold_all(per_resource, {}, Limits(line_bytes=size - 1))

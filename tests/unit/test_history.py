@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ctisync.core.fold import Folded
-from ctisync.core.model import Consumer, Delete, Put, Write
+from ctisync.core.model import Consumer, Delete, Write
 from ctisync.core.pass_report import MOST_TOUCHED, Draft, LogEntry, PassReport, Touched, log_entries
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import End
@@ -37,7 +37,7 @@ def log(reports: list[PassReport], resource: str | None = None) -> list[tuple[in
 
 def begun() -> Draft:
     """Of a pass that began at offset 0, and comes to a good end."""
-    draft = Draft(consumer=Consumer(), command="sync", pass_id="p", began_at=BEGAN, began=0.0)
+    draft = Draft(Consumer(), "sync", pass_id="p", began_at=BEGAN, began=0.0)
     draft.set_state(ConsumerState(), commands=True)
     draft.end = End("up-to-date", "")
     return draft
@@ -80,7 +80,7 @@ def test_a_pass_that_never_read_the_store_leaves_no_gap() -> None:
 
 def test_of_more_than_can_be_kept_the_last_ones_stay_and_the_rest_is_owned_up_to() -> None:
     draft = begun()
-    writes: list[Write] = [Put(record(f"R{offset}", offset)) for offset in range(1, MOST_TOUCHED + 4)]
+    writes: list[Write] = [record(f"R{offset}", offset) for offset in range(1, MOST_TOUCHED + 4)]
     draft.add_range(MOST_TOUCHED + 3, Folded(writes, 0))
     made = draft.ended(None, now=1.0).report
     assert (made.unlisted, len(made.touched), made.touched[0].offset) == (3, MOST_TOUCHED, 4)

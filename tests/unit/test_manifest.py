@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from ctisync.core.manifest import (
+from ctisync.core.catalog import (
     Packaged,
     WrongManifest,
     is_manifest,

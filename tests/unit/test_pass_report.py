@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from ctisync.core.fold import Folded
-from ctisync.core.model import Consumer, Delete, Put, Write
+from ctisync.core.model import Consumer, Delete, Write
 from ctisync.core.pass_report import MOST_TOUCHED, Draft, PassReport, Touched
 from ctisync.core.state import LONGEST_COOLDOWN, ConsumerState, LoadRequest, Owed
 from ctisync.core.steps import End
@@ -54,7 +54,7 @@ class Cost(NamedTuple):
 
 
 def draft() -> Draft:
-    return Draft(consumer=CONSUMER, command="sync", pass_id="abc", began_at=NOW, began=10.0)
+    return Draft(CONSUMER, "sync", pass_id="abc", began_at=NOW, began=10.0)
 
 
 def folded(*writes: Write, created: tuple[str, ...] = ()) -> Folded:
@@ -66,7 +66,7 @@ def test_what_the_steps_did_is_summed_up_and_the_last_state_is_where_it_stands()
     made.set_state(STATE, commands=True)
     made.traffic = Cost(received=1234, retries=1)
     made.add_load(3, 40)
-    put = [Put(record(f"CVE-{number}", 4 + number)) for number in range(3)]
+    put = [record(f"CVE-{number}", 4 + number) for number in range(3)]
     gone = Delete("CVE-0", 9)
     assert [each.how for each in made.add_range(5, folded(*put, created=("CVE-1",)))] == [
         "updated",
@@ -133,7 +133,7 @@ def test_an_error_is_the_outcome_even_where_the_pass_came_to_its_end() -> None:
 
 def test_a_signal_is_answered_with_what_the_next_pass_will_do() -> None:
     """Who stops an init-snapshot must learn whether it was stored that it is asked for."""
-    made = Draft(consumer=CONSUMER, command="init-snapshot", pass_id="abc", began_at=NOW, began=0.0)
+    made = Draft(CONSUMER, "init-snapshot", pass_id="abc", began_at=NOW, began=0.0)
     assert made.after_stop == "run the same command again"
     made.set_state(msgspec.structs.replace(STATE, requested=LoadRequest(CONSUMER, NOW)), commands=True)
     assert made.after_stop.startswith(

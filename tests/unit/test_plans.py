@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 
+from ctisync.core.catalog import Feature, Plan, as_toml, plans_in
 from ctisync.core.links import Address
-from ctisync.core.plans import Feature, Plan, as_toml, plans_in
 from ctisync.errors import FeedRefused
 
 BASE: Final = "https://cti.example/api/v1"

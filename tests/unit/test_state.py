@@ -204,10 +204,12 @@ def test_a_blocked_change_that_was_tried_stays_tried_so_that_it_cannot_loop() ->
 def test_a_change_is_tried_once_it_has_led_to_an_initialisation_and_not_when_it_was_only_met() -> None:
     """A change that blocked within the interval gets its one initialisation when the interval is over."""
     assert (FAILED.reinitialised, FAILED.blocked) == (False, False)
-    assert not FAILED.is_tried(None)
-    assert not FAILED.is_tried(FAILED)
-    assert FAILED.is_tried(msgspec.structs.replace(FAILED, reinitialised=True))
-    assert not FAILED.is_tried(msgspec.structs.replace(FAILED, reinitialised=True, digest="d2"))
+    assert not ConsumerState().has_tried(FAILED)
+    assert not ConsumerState(failed=FAILED).has_tried(FAILED)
+    assert ConsumerState(failed=msgspec.structs.replace(FAILED, reinitialised=True)).has_tried(FAILED)
+    assert not ConsumerState(
+        failed=msgspec.structs.replace(FAILED, reinitialised=True, digest="d2")
+    ).has_tried(FAILED)
 
 
 def test_a_useless_snapshot_is_remembered_until_another_one_is_loaded() -> None:

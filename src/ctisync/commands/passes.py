@@ -93,8 +93,8 @@ def _pass_and_hooks(
     """The exit code of the pass and of its hooks, and its alerts; None if another pass is running."""
     clock, console = invocation.clock, invocation.console
     draft = Draft(
-        consumer=consumer,
-        command=invocation.policy.mode,
+        consumer,
+        invocation.policy.mode,
         pass_id=os.urandom(6).hex(),
         began_at=clock.now(),
         began=clock.monotonic(),

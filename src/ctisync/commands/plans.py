@@ -5,7 +5,7 @@ from typing import Any
 
 from ctisync.cli.app import app
 from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, common, print_document
-from ctisync.core.plans import Plan, as_toml
+from ctisync.core.catalog import Plan, as_toml
 from ctisync.errors import DONE
 from ctisync.escaping import escape
 from ctisync.system.process import print_result

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ctisync.cli.invocation import Invocation
-from ctisync.core.manifest import (
+from ctisync.core.catalog import (
     OFFSETS,
     Packaged,
     WrongManifest,

@@ -27,7 +27,7 @@ from ctisync.system.locks import LockState, read_lock
 from ctisync.system.process import print_result
 from ctisync.verify import audit
 from ctisync.verify.audit import CheckSummary, Verification
-from ctisync.verify.comparison import Reference
+from ctisync.verify.rules import Reference
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_feed, opened_store
 
 

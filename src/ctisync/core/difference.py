@@ -70,9 +70,8 @@ def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
             raise NoExport(which, number, f"this is not a record: {error}") from None
         name = record.name.encode()
         if name <= before:
-            raise NoExport(
-                which, number, f"the names are not sorted: {record.name} follows {before.decode()}"
-            )
+            why = f"the names are not sorted: {record.name} follows {before.decode()}"
+            raise NoExport(which, number, why)
         before = name
         yield record
 

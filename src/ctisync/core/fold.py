@@ -19,7 +19,7 @@ import msgspec
 from ctisync.core import wire
 from ctisync.core.json_text import Excess, check_line, decode_checked, may_be_opened, opened
 from ctisync.core.limits import USUAL_LIMITS, Limits
-from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
+from ctisync.core.model import Change, Consumer, Delete, Json, Record, Write
 from ctisync.core.patch import PatchError, Working
 from ctisync.core.state import FailedChange
 
@@ -98,7 +98,7 @@ def fold(
         if write is None:
             continue
         writes.append(write)
-        size += len(write.record.line) if isinstance(write, Put) else 0
+        size += len(write.line) if isinstance(write, Record) else 0
         if size > most:
             text = f"the records of a range have more than {most} bytes ({_REPLIES} times limits.reply_bytes)"
             raise TooLarge(text)
@@ -127,10 +127,10 @@ def _one_write(
     elif first.type == "create":
         record, updates = wire.created(first), changes[1:]
         if not updates:
-            return Put(_within(limits, record, first))
+            return _within(limits, record, first)
     if record is None:
         raise CannotApply(updates[0], "the record to update does not exist")
-    return Put(_updated(name, record, updates, limits, check))
+    return _updated(name, record, updates, limits, check)
 
 
 def _updated(
@@ -140,7 +140,7 @@ def _updated(
     working = Working(line["payload"], limits, check)
     for change in updates:
         try:
-            working.apply(change.operations)
+            working.apply(change.operations or [])
         except PatchError as error:
             raise CannotApply(change, error.reason, error.operation) from None
         if not isinstance(working.document, dict):

@@ -122,10 +122,10 @@ def judge_disk_space(
         return failed(
             "disk", f"the disk of {place} has {mib(on_disk)} of free disk space, too little for a pass", hint
         )
-    if snapshot is None:
-        return (warning if free < LEAST_ROOM else ok)("disk", text, hint if free < LEAST_ROOM else None)
-    needed = snapshot if share is None else int(snapshot * (1 + UNPACKED * share))
-    text += f", a load of the snapshot needs about {mib(needed)}"
+    needed = 0
+    if snapshot is not None:
+        needed = snapshot if share is None else int(snapshot * (1 + UNPACKED * share))
+        text += f", a load of the snapshot needs about {mib(needed)}"
     if free >= max(needed, LEAST_ROOM):
         return ok("disk", text)
     judge = warning if filled or free >= needed else failed

@@ -25,8 +25,10 @@ class Incident(msgspec.Struct, frozen=True):
     since: Moment
     alerted_at: Moment
 
-    def is_same(self, other: "Incident") -> bool:
-        return (self.reason, self.exit_code) == (other.reason, other.exit_code)
+    @property
+    def key(self) -> tuple[Trouble, int]:
+        """Equal keys are the same incident."""
+        return self.reason, self.exit_code
 
 
 Incidents = tuple[Incident, ...]
@@ -49,8 +51,9 @@ def news(
     """What to report after a pass that met the incidents in `present` and ended those of the kinds in
     `ended`. An alert in the future comes from a wrong clock and does not count."""
     alerts = []
+    by_key = {each.key: each for each in stored}
     for one in present:
-        old = next((each for each in stored if each.is_same(one)), None)
+        old = by_key.get(one.key)
         if old is None:
             alerts.append(one)
         elif now - old.alerted_at >= again_after or old.alerted_at - now > CLOCKS_APART:
@@ -60,11 +63,11 @@ def news(
 
 def after(stored: Incidents, reported: News) -> Incidents:
     """The incidents to store once all of `reported` was sent."""
-    new = [each for each in reported.alerts if not any(map(each.is_same, stored))]
-    renewed = [next((each for each in reported.alerts if each.is_same(old)), old) for old in stored]
-    return tuple(each for each in (*renewed, *new) if each not in reported.over)
+    renewed = {each.key: each for each in (*stored, *reported.alerts)}
+    return tuple(each for each in renewed.values() if each not in reported.over)
 
 
 def merged(stored: Incidents, others: Incidents) -> Incidents:
     """Those of `stored`, and those of `others` that are not among them."""
-    return (*stored, *(each for each in others if not any(map(each.is_same, stored))))
+    keys = {each.key for each in stored}
+    return (*stored, *(each for each in others if each.key not in keys))

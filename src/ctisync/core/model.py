@@ -134,20 +134,6 @@ class Change(msgspec.Struct, frozen=True):
         return self.type == "create" and self.payload is None
 
 
-class Put(msgspec.Struct, frozen=True):
-    """Store this record, and replace an older one of that name."""
-
-    record: Record
-
-    @property
-    def name(self) -> str:
-        return self.record.name
-
-    @property
-    def offset(self) -> int:
-        return self.record.offset
-
-
 class Delete(msgspec.Struct, frozen=True):
     """Remove the record of this name; `offset` is that of the deleting change."""
 
@@ -155,4 +141,5 @@ class Delete(msgspec.Struct, frozen=True):
     offset: int
 
 
-Write = Put | Delete
+Write = Record | Delete
+"""A record to store, which replaces an older one of its name; or the removal of one."""

@@ -5,11 +5,11 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from ctisync.core.incidents import Incident, Incidents, Trouble
 from ctisync.core.model import Consumer, Delete, Moment
@@ -160,54 +160,64 @@ class Ended(NamedTuple):
     error: CtisyncError | None
 
 
-@dataclass(kw_only=True)
 class Draft:
     """The report of a running pass. The caller creates it, the steps fill it.
 
-    `began`: the same moment as `began_at`, in seconds of a clock that never goes back. `state`: as stored,
-    None until it was read. `traffic`: counted at the end. `end`: the one that the state machine decided on.
+    `state`: as stored, None until it was read. `traffic`: counted at the end. `end`: the one that the state
+    machine decided on.
     """
 
-    consumer: Consumer
-    command: Mode
-    pass_id: str
-    began_at: datetime
-    began: float
-    state: ConsumerState | None = None
-    from_offset: int | None = None
-    command_owed: bool = False
-    traffic: Traffic | None = None
-    end: End | None = None
-    initialisations: int = 0
-    changes: int = 0
-    records: int = 0
-    touched: deque[Touched] = field(default_factory=lambda: deque(maxlen=MOST_TOUCHED))
-    all_touched: int = 0
+    def __init__(
+        self, consumer: Consumer, command: Mode, *, pass_id: str, began_at: datetime, began: float
+    ) -> None:
+        """`began`: the same moment as `began_at`, in seconds of a clock that never goes back."""
+        self.pass_id = pass_id
+        self.state: ConsumerState | None = None
+        self.traffic: Traffic | None = None
+        self.end: End | None = None
+        self._consumer = consumer
+        self._began = began
+        self._touched: deque[Touched] = deque(maxlen=MOST_TOUCHED)
+        self._all_touched = 0
+        self._report = PassReport(
+            pass_id=pass_id,
+            command=command,
+            consumer=str(consumer),
+            index=consumer.index,
+            began_at=began_at,
+            seconds=0.0,
+            exit_code=DONE,
+            outcome="",
+            why="",
+        )
 
     def set_state(self, state: ConsumerState, *, commands: bool) -> None:
         """Set the stored state. `commands`: whether a Command Manager is configured."""
-        if self.state is None:
-            self.from_offset = state.offset
+        first = state.offset if self.state is None else self._report.from_offset
         self.state = state
-        self.command_owed = commands and state.owed is not None
+        self._report = replace(
+            self._report, from_offset=first, command_owed=commands and state.owed is not None
+        )
 
     def add_load(self, offset: int, records: int) -> None:
         """Add a load: a snapshot of this offset, with so many records, is live."""
-        self.initialisations += 1
-        self.records += records
-        self._touch(Touched(offset, "loaded", ""))
+        self._add([Touched(offset, "loaded", "")], initialisations=1, records=records)
 
     def add_range(self, changes: int, folded: "Folded") -> list[Touched]:
         """Add a range of so many changes. Returns what it did to each record, in order."""
-        self.changes += changes
-        self.records += len(folded.writes)
         touched: list[Touched] = []
         for write in folded.writes:
             is_new = write.name in folded.created
             how: How = "deleted" if isinstance(write, Delete) else "created" if is_new else "updated"
             touched.append(Touched(write.offset, how, write.name))
-        self._touch(*touched)
+        self._add(touched, changes=changes, records=len(touched))
         return touched
+
+    def _add(self, touched: list[Touched], **numbers: int) -> None:
+        sums = {name: getattr(self._report, name) + number for name, number in numbers.items()}
+        self._report = replace(self._report, **sums)
+        self._touched.extend(touched)
+        self._all_touched += len(touched)
 
     @property
     def incidents(self) -> Incidents:
@@ -218,44 +228,31 @@ class Draft:
     def after_stop(self) -> str:
         """The hint if a signal ends the pass now."""
         if self.state is not None and self.state.requested is not None:
-            return after_request(self.consumer)
-        return AFTER_STOP["sync" if self.initialisations else self.command]
+            return after_request(self._consumer)
+        return AFTER_STOP["sync" if self._report.initialisations else self._report.command]
 
     def ended(self, error: CtisyncError | None, now: float) -> Ended:
         """The finished report. `error`: what ended the pass early; without one, `end` is set. `now`: seconds
         of the clock of `began`."""
         if error is not None:
-            outcome, why = error.kind, error.about(self.consumer)
+            outcome, why = error.kind, error.about(self._consumer)
         else:
             assert self.end is not None
             outcome, why = self.end.outcome, self.end.why
-        stored = {} if self.state is None else {name: getattr(self.state, name) for name in _OF_STATE}
-        report = PassReport(
-            pass_id=self.pass_id,
-            command=self.command,
-            consumer=str(self.consumer),
-            index=self.consumer.index,
-            began_at=self.began_at,
-            seconds=now - self.began,
+        state, traffic = self.state, self.traffic
+        report = replace(
+            self._report,
+            seconds=now - self._began,
             exit_code=DONE if error is None else error.exit_code,
             outcome=outcome,
             why=why,
-            from_offset=self.from_offset,
-            command_owed=self.command_owed,
-            initialisations=self.initialisations,
-            changes=self.changes,
-            records=self.records,
-            received=0 if self.traffic is None else self.traffic.received,
-            retries=0 if self.traffic is None else self.traffic.retries,
-            unlisted=self.all_touched - len(self.touched),
-            touched=tuple(self.touched),
-            **stored,
+            received=0 if traffic is None else traffic.received,
+            retries=0 if traffic is None else traffic.retries,
+            unlisted=self._all_touched - len(self._touched),
+            touched=tuple(self._touched),
+            **({} if state is None else {name: getattr(state, name) for name in _OF_STATE}),
         )
         return Ended(report, error)
-
-    def _touch(self, *touched: Touched) -> None:
-        self.touched.extend(touched)
-        self.all_touched += len(touched)
 
 
 _OF_STATE: Final = (

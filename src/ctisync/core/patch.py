@@ -65,11 +65,9 @@ class Working:
     def document(self) -> Json:
         return self._root[""]
 
-    def apply(self, operations: object) -> None:
-        """Apply one patch (an array of objects). Raises PatchError."""
+    def apply(self, operations: list[Json]) -> None:
+        """Apply one patch. Raises PatchError."""
         most = self._limits.patch_operations
-        if not isinstance(operations, list):
-            raise PatchError(None, "the operations are not an array")
         if len(operations) > most:
             raise PatchError(None, f"{len(operations)} operations, more than {most}")
         for index, operation in enumerate(operations):

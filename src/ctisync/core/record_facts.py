@@ -8,7 +8,7 @@ each of `containers.adp` is that of a distribution or of another source. In a ca
 is in the payload's `document`, and `type` says what it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -122,11 +122,12 @@ def record_facts(line: bytes) -> RecordFacts:
         title=_text(first.get("title")),
         description=_english(first.get("descriptions")) or _english(first.get("rejectedReasons")),
         scores=tuple(_scores(containers)),
-        weaknesses=tuple(_weaknesses(containers)),
-        affected=tuple(_affected(containers)),
-        references=tuple(
-            _text(link.get("url")) for each in containers for link in _objects(each.get("references"))
+        weaknesses=tuple(
+            Weakness(_text(each.get("cweId")), _text(each.get("description")))
+            for each in _within(containers, "problemTypes", "descriptions")
         ),
+        affected=tuple(_affected(containers)),
+        references=tuple(_text(each.get("url")) for each in _within(containers, "references")),
         fields=() if containers or about else tuple(_fields(document, "", _DEEPEST)),
     )
 
@@ -140,7 +141,7 @@ def _containers(payload: dict[str, Json]) -> Iterator[dict[str, Json]]:
 
 
 def _scores(containers: list[dict[str, Json]]) -> Iterator[Score]:
-    metrics = [metric for each in containers for metric in _objects(each.get("metrics"))]
+    metrics = list(_within(containers, "metrics"))
     for key, cvss in _CVSS.items():
         for score in (_object(metric.get(key)) for metric in metrics):
             base, vector = _number(score.get("baseScore")), _text(score.get("vectorString"))
@@ -149,19 +150,11 @@ def _scores(containers: list[dict[str, Json]]) -> Iterator[Score]:
                 yield Score(cvss, base, severity, vector.removeprefix(f"CVSS:{cvss}/"))
 
 
-def _weaknesses(containers: list[dict[str, Json]]) -> Iterator[Weakness]:
-    for container in containers:
-        for kind in _objects(container.get("problemTypes")):
-            for each in _objects(kind.get("descriptions")):
-                yield Weakness(_text(each.get("cweId")), _text(each.get("description")))
-
-
 def _affected(containers: list[dict[str, Json]]) -> Iterator[Product]:
-    for container in containers:
-        for each in _objects(container.get("affected")):
-            ranges = tuple(_ranges(each))
-            if ranges or each.get("defaultStatus") == "affected" or "versions" not in each:
-                yield Product(_text(each.get("vendor")), _text(each.get("product")), ranges)
+    for each in _within(containers, "affected"):
+        ranges = tuple(_ranges(each))
+        if ranges or each.get("defaultStatus") == "affected" or "versions" not in each:
+            yield Product(_text(each.get("vendor")), _text(each.get("product")), ranges)
 
 
 def _ranges(product: dict[str, Json]) -> Iterator[VersionRange]:
@@ -211,6 +204,13 @@ def _object(value: Json) -> dict[str, Any]:
 
 def _objects(value: Json) -> list[dict[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _within(values: Iterable[dict[str, Any]], *keys: str) -> Iterable[dict[str, Any]]:
+    """The objects in the arrays at the first key of these values; in those at the second key of them."""
+    for key in keys:
+        values = [item for each in values for item in _objects(each.get(key))]
+    return values
 
 
 def _number(value: Json) -> int | Decimal | None:

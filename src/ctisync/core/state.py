@@ -49,14 +49,6 @@ class FailedChange(msgspec.Struct, frozen=True):
         """The same, with the snapshot that the feed offered when it failed."""
         return replace(self, snapshot_link=snapshot_link)
 
-    def is_tried(self, stored: "FailedChange | None") -> bool:
-        """Whether `stored` is this change, and has caused an initialisation from the same snapshot."""
-        return (
-            stored is not None
-            and stored.reinitialised
-            and (stored.digest, stored.snapshot_link) == (self.digest, self.snapshot_link)
-        )
-
 
 class RefusedSnapshot(msgspec.Struct, frozen=True):
     """A snapshot that could not be used. `sync` does not fetch it again while link, ETag and size are the
@@ -172,9 +164,12 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         delete makes it irrelevant, and a later range may meet the next such change. From the same snapshot,
         each of the two would cause a new try forever.
         """
-        return failed.is_tried(self.failed) or (
-            failed.snapshot_link is not None and failed.snapshot_link == self.useless_snapshot
-        )
+        stored, link = self.failed, failed.snapshot_link
+        if link is not None and link == self.useless_snapshot:
+            return True
+        if stored is None or not stored.reinitialised:
+            return False
+        return (stored.digest, stored.snapshot_link) == (failed.digest, link)
 
     @property
     def behind(self) -> int | None:

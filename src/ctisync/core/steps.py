@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +14,10 @@ from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, Of
 from ctisync.core.state import STALE, ConsumerState, Cooldown, FailedChange, next_range
 
 Mode = Literal["sync", "init-snapshot", "update"]
+Outcome = Literal[
+    "up-to-date", "initialised", "no-snapshot", "nothing-known", "went-back", "too-far", "settings",
+    "state-wrong", "replaced", "blocked", "empty", "cooldown",
+]  # fmt: skip
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -115,22 +119,11 @@ class ApplyRange(msgspec.Struct, frozen=True):
 class End(msgspec.Struct, frozen=True):
     """The pass ends. `why`: one line for the operator."""
 
-    outcome: Literal[
-        "up-to-date",
-        "initialised",
-        "no-snapshot",
-        "nothing-known",
-        "went-back",
-        "too-far",
-        "settings",
-        "state-wrong",
-        "replaced",
-        "blocked",
-        "empty",
-        "cooldown",
-    ]
+    outcome: Outcome
     why: str
 
+
+_NO_SNAPSHOT: Final = End("no-snapshot", "the feed offers no snapshot yet")
 
 Step = Settle | RecordRequest | SendCommand | AskFeed | Initialise | ApplyRange | End
 
@@ -162,25 +155,22 @@ def next_step(at: Situation) -> Step:
 
 
 def _preparation(at: Situation) -> Step | None:
-    """Respect another consumer under the index, settle, store a request; None if none of that is due."""
-    if not at.state.may_replace and not (at.policy.mode == "init-snapshot" and at.policy.replace):
-        return End("replaced", _occupied(at.state, at.consumer))
-    if at.state.unsettled or at.state.loading:
+    """Respect another consumer under the index, settle, store the operator's request with this pass or its
+    cancellation; None if none of that is due.
+
+    A request is not stored for a snapshot file (`info` is set from the beginning): a later pass could not
+    load it. Which consumer it may replace is always stored: a store does not move an index without that.
+    """
+    state, policy = at.state, at.policy
+    is_request = policy.mode == "init-snapshot"
+    if not state.may_replace and not (is_request and policy.replace):
+        return End("replaced", _occupied(state, at.consumer))
+    if state.unsettled or state.loading:
         return Settle()
-    return _record_request(at)
-
-
-def _record_request(at: Situation) -> RecordRequest | None:
-    """The operator's request with this pass, unless it is stored already. It is not stored for a snapshot
-    file (`info` is set from the beginning): a later pass could not load it. Which consumer it may replace is
-    always stored: a store does not move an index without that."""
-    state = at.state
-    if at.policy.keep and state.requested is not None:
+    if policy.keep and state.requested is not None:
         return RecordRequest(cancel=True)
-    if at.policy.mode != "init-snapshot":
-        return None
     is_stored = state.is_requested_with(at.consumer) and state.refused is None
-    if not state.may_replace or (at.info is None and not is_stored):
+    if is_request and (not state.may_replace or (at.info is None and not is_stored)):
         return RecordRequest()
     return None
 
@@ -195,7 +185,11 @@ def _ask_feed(at: Situation) -> AskFeed | End:
 def _content_step(at: Situation, info: ConsumerInfo) -> Step:
     state = at.state
     if at.policy.mode == "init-snapshot":
-        return _requested_initialisation(at)
+        if at.so_far.initialised:
+            return End("initialised", f"the content is at the snapshot's offset {state.offset}")
+        if at.snapshot is None:
+            return _NO_SNAPSHOT
+        return Initialise(at.snapshot, "requested with init-snapshot")
     if state.stored_for not in (None, at.consumer):
         return End("settings", _settings_differ(state.stored_for, at.consumer))
     if state.occupant is not None:
@@ -237,14 +231,6 @@ def range_ahead(step: ApplyRange, after: ConsumerState) -> OffsetRange | None:
     return next_range(after, after.last_offset, MAX_RANGE)
 
 
-def _requested_initialisation(at: Situation) -> Step:
-    if at.so_far.initialised:
-        return End("initialised", f"the content is at the snapshot's offset {at.state.offset}")
-    if at.snapshot is None:
-        return End("no-snapshot", "the feed offers no snapshot yet")
-    return Initialise(at.snapshot, "requested with init-snapshot")
-
-
 def _first_initialisation(at: Situation) -> Step:
     """The initialisation of a content at offset 0, or why there is none."""
     state, failed = at.state, at.state.failed
@@ -253,7 +239,7 @@ def _first_initialisation(at: Situation) -> Step:
     if at.snapshot is None:
         if failed is not None:
             return End("blocked", _blocked(failed) + "; the feed offers no snapshot to start again from")
-        return End("no-snapshot", "the feed offers no snapshot yet")
+        return _NO_SNAPSHOT
     if not state.content and state.snapshot_offset is not None:
         return Initialise(at.snapshot, "the stored content is gone")
     if failed is not None:
@@ -357,10 +343,10 @@ def _occupied(state: ConsumerState, consumer: Consumer) -> str:
 
 def _settings_differ(stored: Consumer | None, configured: Consumer) -> str:
     assert stored is not None  # the caller has compared the two
-    parts = [
-        f"{field} is {list(new) if isinstance(new, tuple) else new!r}, "
-        f"but the content was loaded with {list(old) if isinstance(old, tuple) else old!r}"
-        for field in ("index", "resources")
-        if (new := getattr(configured, field)) != (old := getattr(stored, field))
-    ]
+    parts = []
+    if stored.index != configured.index:
+        parts.append(f"index is {configured.index!r}, but the content was loaded with {stored.index!r}")
+    if stored.resources != configured.resources:
+        old, new = list(stored.resources), list(configured.resources)
+        parts.append(f"resources is {new}, but the content was loaded with {old}")
     return "; ".join(parts)

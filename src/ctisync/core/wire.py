@@ -187,14 +187,15 @@ def record_of(value: Json) -> Record:
 
 def created(create: Change) -> Record:
     """The record of a `create`, with a line as in a snapshot: `name` names it, in every feed (ADR 30)."""
-    optional = {"version": create.version, "inserted_at": create.inserted_at}
     line = {
         "name": create.resource,
         "offset": create.offset,
-        **{key: value for key, value in optional.items() if value is not None},
+        "version": create.version,
+        "inserted_at": create.inserted_at,
         "payload": create.payload,
     }
-    return Record(create.resource, create.offset, encode(line))
+    text = encode({key: value for key, value in line.items() if value is not None})
+    return Record(create.resource, create.offset, text)
 
 
 def changed(line: dict[str, Json], name: str, last: Change, payload: Json, about: int = 0) -> Record:

@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
+from ctisync.core.catalog import Plan, plans_in
 from ctisync.core.json_text import Excess, check, decode
-from ctisync.core.plans import Plan, plans_in
 from ctisync.errors import FeedRefused, FeedUnreachable
 from ctisync.feed.http.budget import PassLimits, RetryLater, which_server
 from ctisync.feed.http.replies import ASK_FOR_JSON, BAD_LOGIN, PROXY_HINT, decoded

@@ -1,7 +1,6 @@
 """Audit a consumer: compare the store with the rules, and with a snapshot. It changes nothing.
 
-The rules are in `verify.rules` and `verify.comparison`. Memory holds one batch of a snapshot and two numbers
-per record.
+Memory holds one batch of a snapshot and two numbers per record.
 """
 
 from collections import Counter
@@ -17,8 +16,15 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import InspectedStore, Inspection, LineReader, Log, SnapshotFile
-from ctisync.verify.comparison import Comparison, Reference
-from ctisync.verify.rules import RecordRules, check_count, check_offsets, check_settings, check_state
+from ctisync.verify.rules import (
+    Comparison,
+    RecordRules,
+    Reference,
+    check_count,
+    check_offsets,
+    check_settings,
+    check_state,
+)
 
 MOST_SHOWN: Final = 20
 """Findings of one kind that are kept. There may be one per record."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from ctisync.core.model import Put, Record, Snapshot, Write
+from ctisync.core.model import Record, Snapshot, Write
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
@@ -163,7 +163,7 @@ class OpenSearchWriter:
         before, self._versions, self._from_memory = self._versions, _StoredVersions({}, {}), set()
         if self.state.range_to != after.offset:
             self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
-        self._being_written = {each.name: each.record if isinstance(each, Put) else None for each in writes}
+        self._being_written = {each.name: each if isinstance(each, Record) else None for each in writes}
         ahead = None if meanwhile is None else _begin(meanwhile)
         try:
             written, conflicts = self._write(writes, before)
@@ -283,11 +283,11 @@ class OpenSearchWriter:
 
     def _actions(self, fence: str, writes: Sequence[Write], before: _StoredVersions) -> Iterator[BulkAction]:
         versions = before.read | before.written
-        unread = [each.name for each in writes if not isinstance(each, Put) and each.name not in versions]
+        unread = [each.name for each in writes if not isinstance(each, Record) and each.name not in versions]
         versions |= self._records.versions(fence, unread)
         for write in writes:
-            if isinstance(write, Put):
-                yield index(write.record)
+            if isinstance(write, Record):
+                yield index(write)
                 continue
             stored = versions.get(write.name)
             if stored is not None and stored.version < write.offset:

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core.model import Consumer, Delete, Put, Record, Snapshot, Write
+from ctisync.core.model import Consumer, Delete, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, StoreUnavailable
@@ -115,7 +115,7 @@ class SqliteWriter:
         invariants.check_apply(self.state, writes, after)
         generation = self._row.generation
         assert generation is not None  # for the state says that there is content
-        puts = [write.record for write in writes if isinstance(write, Put)]
+        puts = [write for write in writes if isinstance(write, Record)]
         put_rows = self._packing_of(generation)(puts)
         deletes = [write for write in writes if isinstance(write, Delete)]
         with self.transaction():

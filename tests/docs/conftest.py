@@ -27,7 +27,7 @@ def environment(tmp_path: Path, feed: FeedSimulator) -> dict[str, str]:
     """That of a person with an empty home, `ctisync` on the PATH, and a `sleep` that does not wait."""
     return {
         "HOME": str(tmp_path),
-        "PATH": path_with(tools(tmp_path / "bin", "ctisync")),
+        "PATH": path_with(tools(tmp_path / "bin", "ctisync.cli")),
         "CTISYNC_CTI__URL": feed.url,
     }
 

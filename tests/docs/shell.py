@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from tests.support import forked
+
 ROOT: Final = Path(__file__).parents[2]
 
 SYSTEM: Final = ("systemctl", "journalctl", "fuser", "ps")
@@ -23,7 +25,7 @@ def tools(folder: Path, ctisync: str) -> Path:
     folder.mkdir()
     nothing = "#!/bin/sh\n"
     scripts = {
-        "ctisync": f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m {ctisync} "$@"\n',
+        "ctisync": forked.script(ctisync),
         "curl": f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.docs.curl "$@"\n',
         "sudo": SUDO,
         "sleep": nothing,  # nobody waits

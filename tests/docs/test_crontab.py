@@ -38,7 +38,7 @@ class Host:
 
     def __init__(self, folder: Path, feed: FeedSimulator) -> None:
         self.folder = folder
-        self.bin = tools(folder / "bin", "ctisync")
+        self.bin = tools(folder / "bin", "ctisync.cli")
         for tool in ("awk", "cksum"):
             program = shutil.which(tool)
             assert program is not None

@@ -23,7 +23,7 @@ def database(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
         feed.publish_snapshot()
         environment = {
             "HOME": str(tmp_path),
-            "PATH": path_with(tools(tmp_path / "bin", "ctisync")),
+            "PATH": path_with(tools(tmp_path / "bin", "ctisync.cli")),
             "CTISYNC_CTI__URL": feed.url,
             "CTISYNC_STORE__COMPRESSION": request.param,
         }

@@ -12,11 +12,16 @@ these keys, and may have the others:
 | `streams` | the path for each file descriptor, or "closed" |
 | `screen` | the path of what a terminal shows, in place of `streams` |
 | `user`, `groups` | a number, and those that the user is in besides its own |
+| `umask` | that of this process |
 | `module` | the module whose `main` is called; `ctisync.cli` |
+
+`python -m tests.support.forked SOCKET` does the same for shells, until its standard input ends: `CLIENT` is a
+program that passes its arguments, environment, folder and streams on, and ends as the fork does.
 """
 
 import atexit
 import encodings
+import functools
 import importlib
 import io
 import json
@@ -24,6 +29,9 @@ import os
 import pkgutil
 import pty
 import select
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -125,6 +133,69 @@ def run_in_fork(
         return subprocess.CompletedProcess(arguments, code, out.read_bytes(), err.read_bytes())
 
 
+CLIENT: Final = """
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect(sys.argv[1])
+    job = {"module": sys.argv[2], "arguments": sys.argv[3:], "environ": dict(os.environ)}
+    job |= {"folder": os.getcwd(), "umask": os.umask(0)}
+    socket.send_fds(server, [b"x"], [0, 1, 2])
+    server.sendall(json.dumps(job).encode())
+    server.shutdown(socket.SHUT_WR)
+    os._exit(int(server.recv(9) or 70))
+"""
+
+
+@functools.cache
+def script(module: str) -> str:
+    """A shell's script that does what `python -m MODULE` does, in a fork of a process that ends with us."""
+    folder = tempfile.mkdtemp(prefix="ctisync-forked-")
+    atexit.register(shutil.rmtree, folder)
+    address, client = Path(folder, "socket"), Path(folder, "client.py")
+    client.write_text(CLIENT)
+    command = [sys.executable, "-m", "tests.support.forked", str(address)]
+    server = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    atexit.register(server.communicate)
+    assert server.stdout is not None
+    server.stdout.readline()
+    return f'#!/bin/sh\nexec {sys.executable} -I -S {client} {address} {module} "$@"\n'
+
+
+def listen(address: str) -> None:
+    """Serve scripts until the standard input ends."""
+    warm_up()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen()
+        print("listening", flush=True)
+        while sys.stdin not in (ready := select.select([listening, sys.stdin], [], [])[0]):
+            assert ready == [listening]
+            connection, _ = listening.accept()
+            with connection:
+                if os.fork() == 0:
+                    _answer(connection)
+
+
+def _answer(connection: socket.socket) -> None:
+    """Run the job of a client; this process sends its exit code, and ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection.makefile("rb") as message:
+        job = json.load(message)
+    if (child := os.fork()) == 0:
+        connection.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        _become(job)
+    for stream in streams:
+        os.close(stream)
+    _, status = os.waitpid(child, 0)
+    connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
 def serve() -> None:
     warm_up()
     for module in pkgutil.iter_modules(encodings.__path__, "encodings."):
@@ -178,21 +249,33 @@ def _become(job: Mapping[str, Any]) -> None:
             os.setgroups(job.get("groups", []))
             os.setgid(job["user"])
             os.setuid(job["user"])
+        if "umask" in job:
+            os.umask(job["umask"])
         os.environ.clear()
-        os.environb.update({name.encode(): value.encode() for name, value in job["environ"].items()})
+        os.environb.update(
+            {
+                name.encode(): value.encode("utf-8", "surrogateescape")
+                for name, value in job["environ"].items()
+            }
+        )
         time.tzset()
         sys.stdin = _opened(0, "r")
         sys.stdout, sys.stderr = _opened(1, "w"), _opened(2, "w", errors="backslashreplace")
         sys.__stdout__ = sys.__stderr__ = None  # type: ignore[misc]
         main = importlib.import_module(job.get("module", "ctisync.cli")).main
         sys.argv = ["ctisync", *job["arguments"]]
-        code = main([os.fsdecode(each.encode("utf-8", "surrogateescape")) for each in job["arguments"]])
+        code = main([os.fsdecode(_bytes(each)) for each in job["arguments"]])
         if sys.stdout is not None:
             sys.stdout.flush()
     except BaseException:  # noqa: BLE001  # printed, as the interpreter would
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
+
+
+def _bytes(text: str) -> bytes:
+    """Of what a process has as its arguments or variables, whatever the encoding of this one."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _lead(number: int, path: str) -> None:
@@ -217,4 +300,4 @@ def _opened(number: int, mode: str, **options: str) -> Any:
 
 
 if __name__ == "__main__":
-    serve()
+    listen(sys.argv[1]) if sys.argv[1:] else serve()

@@ -11,6 +11,7 @@ HEAVY = {
     "httpx",
     "opensearchpy",
     "ijson",
+    "jsonpatch",
     "rich",
     "ctisync.cli.help",
     "ctisync.stores.opensearch",

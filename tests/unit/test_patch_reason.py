@@ -17,8 +17,8 @@ def reason(operation: Json) -> str:
     ("operation", "why"),
     [
         (7, "it is not an object"),
-        ({}, "it has no 'path'"),
-        ({"op": 7, "path": ["k"]}, "its 'path' is not a JSON Pointer"),
+        ({}, "Operation must have a 'path' member"),
+        ({"op": 7, "path": ["k"]}, "Invalid 'path'"),
     ],
 )
 def test_of_an_operation_without_name_and_path_only_the_reason_is_shown(operation: Json, why: str) -> None:

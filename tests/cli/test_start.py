@@ -28,7 +28,7 @@ HEAVY = {
             (["config", *words], HEAVY | {"sqlite3"})
             for words in (["show"], ["get", "cti.url"], ["check"], ["init"], ["schema"])
         ),
-        (["examples"], HEAVY | {"sqlite3"}),
+        (["examples"], HEAVY - {"ctisync.cli.help"} | {"sqlite3"}),
     ],
 )
 def test_a_command_loads_only_what_it_needs(

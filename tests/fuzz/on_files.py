@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from ctisync.commands.status import judge, render
+from ctisync.commands.status import as_document, as_table, judge
 from ctisync.commands.status.read import ConsumerStatus, Status
 from ctisync.core.catalog import WrongManifest, manifest_entries, packaged
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, Snapshot
@@ -78,8 +78,8 @@ def used(state: ConsumerState) -> None:
     for info in (None, ConsumerInfo(9, Snapshot("https://a.example/9.zip", 9))):
         next_step(Situation(state, info, CONSUMER, SoFar(), Policy(), NOW))
     status = Status("sqlite:///x", (ConsumerStatus(CONSUMER, state, 3),))
-    json.dumps(render.as_document(status))
-    render.as_table(status, io.StringIO(), NOW)
+    json.dumps(as_document(status))
+    as_table(status, io.StringIO(), NOW)
     judge.check(status, NOW)
     msgspec.json.decode(msgspec.json.encode(state), type=ConsumerState)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.commands.status import judge, render
+from ctisync.commands.status import as_document, as_table, judge
 from ctisync.commands.status.read import ConsumerStatus, Status
 from ctisync.core.model import Consumer
 from ctisync.core.pass_plan import plan_pass
@@ -95,8 +95,8 @@ def _read_all(store: SqliteStore) -> None:
     state = store.read_state(CONSUMER)
     count = store.summary(CONSUMER).records
     status = Status(store.name, (ConsumerStatus(CONSUMER, state, count, work=store.work(CONSUMER)),))
-    render.as_document(status)
-    render.as_table(status, io.StringIO(), NOW)
+    as_document(status)
+    as_table(status, io.StringIO(), NOW)
     judge.check(status, NOW)
     for mode in MODES:
         list(plan_pass(state, CONSUMER, Policy(mode), NOW, MemoryFeed(server()).consumer_info))
@@ -177,7 +177,7 @@ def documents_in_passes(data: bytes) -> None:
     if entry.lease is not None:
         work, now = entry.lease.work, int(NOW.timestamp())
         one = ConsumerStatus(CONSUMER, entry.state, 3, work=work)
-        render.as_table(Status("x", (one,)), io.StringIO(), NOW)
+        as_table(Status("x", (one,)), io.StringIO(), NOW)
         can_take_over(entry.lease, now, 900.0)
     assert not entry.state.unsettled
     _played(_with_state(msgspec.json.encode(entry.state)))

@@ -7,7 +7,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from ctisync.commands import show
+from ctisync.commands import records
 from ctisync.console import Console
 from ctisync.console.journal import _line
 from ctisync.console.masking import Mask
@@ -139,9 +139,9 @@ def shown_records(data: bytes) -> None:
         json_text.decode(line)
     except ValueError:
         return
-    for row in escape_lines(show.as_text(line)).split("\n"):
+    for row in escape_lines(records.as_text(line)).split("\n"):
         assert harmless(row), repr(row)
-    assert json_text.decode(show.as_stored(line).encode()) == json_text.decode(line)
+    assert json_text.decode(records.as_stored(line).encode()) == json_text.decode(line)
 
 
 @target(

@@ -8,8 +8,8 @@ import pytest
 
 from ctisync.cli.invocation import Invocation
 from ctisync.commands.doctor import diagnose
-from ctisync.commands.dry_run import plan_passes
 from ctisync.commands.passes import run_passes
+from ctisync.commands.sync import plan_passes
 from ctisync.console import Console
 from ctisync.errors import FeedUnreachable
 from ctisync.settings import CtiSettings, LoadedSettings, Settings, StoreSettings

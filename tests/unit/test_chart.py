@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ctisync.commands.history_page import LEFT, WIDTH, bar_chart, in_digits, line_chart
+from ctisync.commands.history_page import LEFT, RIGHT, WIDTH, Chart, in_digits
 
 BEGIN = datetime(2026, 11, 20, 6, tzinfo=UTC)
 SPAN = (BEGIN, BEGIN + timedelta(days=4))
@@ -17,26 +17,26 @@ def at(days: float) -> datetime:
 def test_charts_of_the_same_passes_have_one_time_axis() -> None:
     midnight = BEGIN.replace(hour=0)
     days = [(midnight + timedelta(days=number), 3.0) for number in range(5)]
-    charts = [
-        line_chart("Lag", "", [(at(0), 1), (at(4), 2)], [at(2)], SPAN),
-        line_chart("Age", "", [(at(2), 1)], [at(2)], SPAN),  # it is known of one pass alone
-        bar_chart("Changes", "", days, SPAN),
-    ]
-    assert len({tuple((mark.x, mark.text) for mark in chart.below) for chart in charts}) == 1
-    assert charts[0].failures == charts[1].failures == [round(charts[1].dots[0].x, 1)]
-    for bar in charts[2].bars:
-        assert LEFT <= bar.x < bar.x + bar.width <= WIDTH
-    assert charts[2].bars[2].x + charts[2].bars[2].width / 2 == pytest.approx(
-        (LEFT + WIDTH - 8) / 2 + (WIDTH - 8 - LEFT) / 4 * 0.25, abs=1
-    ), "noon of the third day, six hours behind the middle"
+    lag, age, changes = (
+        Chart("Lag", "", [(at(0), 1), (at(4), 2)], SPAN),
+        Chart("Age", "", [(at(2), 1)], SPAN),  # it is known of one pass alone
+        Chart("Changes", "", days, SPAN, daily=True),
+    )
+    assert lag.below() == age.below() == changes.below()
+    assert lag.x(at(2)) == age.x(at(2)) == (LEFT + RIGHT) / 2
+    for day, _ in days:
+        assert LEFT <= changes.x(day) < changes.x(day) + changes.day_width(day) <= WIDTH
+    noon = changes.x(days[2][0]) + changes.day_width(days[2][0]) / 2
+    assert noon == pytest.approx((LEFT + RIGHT) / 2 + (RIGHT - LEFT) / 4 * 0.25, abs=1), (
+        "noon of the third day, six hours behind the middle"
+    )
 
 
 def test_a_bar_outside_the_axis_is_not_drawn_into_the_margin() -> None:
-    (bar,) = bar_chart(
-        "Changes", "", [(BEGIN.replace(hour=0), 3.0)], (BEGIN, BEGIN + timedelta(hours=2))
-    ).bars
-    assert bar.x == LEFT
-    assert bar.width == pytest.approx(WIDTH - 8 - LEFT, abs=1.5)
+    day = BEGIN.replace(hour=0)
+    chart = Chart("Changes", "", [(day, 3.0)], (BEGIN, BEGIN + timedelta(hours=2)), daily=True)
+    assert chart.x(day) == LEFT
+    assert chart.day_width(day) == pytest.approx(RIGHT - LEFT, abs=1.5)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,15 @@ def test_no_number_is_written_with_an_exponent(number: float, text: str) -> None
     assert in_digits(number) == text
 
 
+def texts(chart: Chart) -> tuple[list[str], list[str]]:
+    """Those of the axis, and those of the values."""
+    values = [chart.label(time, value).partition(": ")[2] for time, value in chart.points]
+    return [text for _, text in chart.across()], values
+
+
 def test_a_large_lag_is_written_out() -> None:
-    chart = line_chart("Lag", "", [(at(0), 1_901_776.0), (at(1), 40_000.0)], [], SPAN)
-    assert [mark.text for mark in chart.across] == ["0", "1,000,000", "2,000,000"]
-    assert [dot.text.partition(": ")[2] for dot in chart.dots] == ["1,901,776", "40,000"]
+    chart = Chart("Lag", "", [(at(0), 1_901_776.0), (at(1), 40_000.0)], SPAN)
+    assert texts(chart) == (["0", "1,000,000", "2,000,000"], ["1,901,776", "40,000"])
 
 
 @pytest.mark.parametrize(
@@ -70,8 +75,5 @@ def test_a_large_lag_is_written_out() -> None:
 def test_a_second_beside_hours_is_written_as_a_second(
     seconds: list[float], axis: list[str], dots: list[str]
 ) -> None:
-    chart = line_chart(
-        "Age", "", [(at(day), each) for day, each in enumerate(seconds)], [], SPAN, seconds=True
-    )
-    assert [mark.text for mark in chart.across] == axis
-    assert [dot.text.partition(": ")[2] for dot in chart.dots] == dots
+    chart = Chart("Age", "", [(at(day), each) for day, each in enumerate(seconds)], SPAN, seconds=True)
+    assert texts(chart) == (axis, dots)

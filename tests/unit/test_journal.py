@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.console import Console
-from ctisync.console import journal as native
-from ctisync.console.journal import Journal, journal_of
+from ctisync.console import Console, journal
 from ctisync.errors import FeedUnreachable
 from tests.support.clock import FakeClock
 
@@ -60,7 +58,7 @@ def console(listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     with (tmp_path / "stream").open("w") as stream:
         status = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
-        monkeypatch.setattr(native.journal_of, "__defaults__", (listener.place,))
+        monkeypatch.setattr(journal.send, "__defaults__", (listener.place,))
         made = Console(stream, FakeClock())
         made.configure(least="info", log_format="journal")
         yield made
@@ -108,7 +106,7 @@ def test_a_value_cannot_begin_a_field_of_its_own(console: Console, listener: Lis
 def test_a_journal_that_is_gone_leaves_the_line_on_the_stream(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(native.journal_of, "__defaults__", (tmp_path / "nobody",))
+    monkeypatch.setattr(journal.send, "__defaults__", (tmp_path / "nobody",))
     with (tmp_path / "stream").open("w") as stream:
         status = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
@@ -119,7 +117,7 @@ def test_a_journal_that_is_gone_leaves_the_line_on_the_stream(
 
 
 def test_a_message_too_long_for_a_datagram_is_not_lost(tmp_path: Path, listener: Listener) -> None:
-    assert not Journal(listener.place).send({"MESSAGE": "x" * 50_000_000})
+    assert not journal.send({"MESSAGE": "x" * 50_000_000}, listener.place)
 
 
 @pytest.mark.parametrize("value", [None, "", "1:2"])
@@ -131,5 +129,5 @@ def test_a_stream_that_leads_elsewhere_gets_its_lines(
     if value is not None:
         monkeypatch.setenv("JOURNAL_STREAM", value)
     with (tmp_path / "stream").open("w") as stream:
-        assert journal_of(stream) is None
-    assert journal_of(io.StringIO()) is None
+        assert not journal.is_connected(stream)
+    assert not journal.is_connected(io.StringIO())

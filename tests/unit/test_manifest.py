@@ -1,5 +1,6 @@
 """The manifest of packaged snapshots: its entries as they are, and what is wrong with one in words."""
 
+import json
 from contextlib import suppress
 from typing import Any, Final
 
@@ -8,8 +9,8 @@ import pytest
 from ctisync.core.catalog import (
     Packaged,
     WrongManifest,
-    is_manifest,
     manifest_entries,
+    mentions_snapshots,
     owner,
     packaged,
 )
@@ -125,11 +126,9 @@ def test_a_byte_order_mark_and_long_numbers_are_no_mistake() -> None:
 
 
 def test_files_of_other_programs_have_that_name_too() -> None:
-    assert is_manifest({"x": 1, "a.zip": ENTRY})
-    assert is_manifest({"a.zip": WRITTEN})
-    assert is_manifest({"a.zip": {"remote_offset": 5}})
-    assert is_manifest({"a.zip": {"context": "x", "name": "y", "resource": "https://z"}}), (
-        "the offset is lost"
-    )
-    for other in ({}, {"name": "an app"}, {"icons": [ENTRY]}, {"a": {"context": "x", "name": "y"}}):
-        assert not is_manifest(other)
+    for entry in (ENTRY, WRITTEN, {"remote_offset": 5}, {"resource": "https://z"}):
+        text = json.dumps({"x": 1, "a.zip": entry}).encode()
+        assert mentions_snapshots(text)
+        assert mentions_snapshots(text[:-2]), "half a manifest"
+    for other in ({}, {"name": "an app"}, {"a": {"context": "x", "name": "y"}}):
+        assert not mentions_snapshots(json.dumps(other).encode())

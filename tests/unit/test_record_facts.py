@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, seed
 
-from ctisync.commands import show
+from ctisync.commands import records
 from ctisync.core.record_facts import Product, RecordFacts, Score, VersionRange, record_facts
 from tests.support.records import SAMPLE, encode, line
 
@@ -65,18 +65,18 @@ CVE-2024-1   offset 1,200, version 1, in the feed since 2024-02-29
 
 
 def test_a_cve_shows_first_what_people_ask_first() -> None:
-    assert show.as_text(line("CVE-2024-1", 1200, encode(CVE))) == TABLE
+    assert records.as_text(line("CVE-2024-1", 1200, encode(CVE))) == TABLE
 
 
 def test_another_kind_of_record_says_what_it_holds_and_how_to_see_it() -> None:
-    text = show.as_text(line("TID-0039", 7, b'{"action":"x","target":{}}'))
+    text = records.as_text(line("TID-0039", 7, b'{"action":"x","target":{}}'))
     assert "  fields       action, target\n" in text
     assert "ctisync show TID-0039 --json" in text
 
 
 def test_long_lists_are_cut_and_say_so() -> None:
     many = {"containers": {"cna": {"references": [{"url": f"https://h/{n}"} for n in range(25)]}}}
-    text = show.as_text(line("CVE-1", 7, encode(many)))
+    text = records.as_text(line("CVE-1", 7, encode(many)))
     assert "https://h/19" in text
     assert "https://h/20" not in text
     assert "and 5 more: ctisync show CVE-1 --json" in text
@@ -96,7 +96,7 @@ def test_each_kind_of_score_is_read_and_the_newest_comes_first() -> None:
 def test_half_a_score_is_shown_and_none_is_not() -> None:
     halves = [{"cvssV3_1": {"baseScore": 5}}, {"cvssV3_1": {"vectorString": "AV:L"}}, {"cvssV3_1": {"x": 1}}]
     assert facts_of(metrics=halves).scores == (Score("3.1", 5, "", ""), Score("3.1", None, "", "AV:L"))
-    text = show.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"metrics": halves}}})))
+    text = records.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"metrics": halves}}})))
     assert "  severity     5 (CVSS 3.1)\n               no score (CVSS 3.1, AV:L)" in text
 
 
@@ -129,7 +129,7 @@ def test_a_range_that_has_no_beginning_has_only_an_end(begin: str) -> None:
     version = {"version": begin, "lessThan": "2", "status": "affected"}
     affected = [{"product": "wall", "versions": [version]}]
     assert facts_of(affected=affected).affected == (Product("", "wall", (VersionRange(begin, "2"),)),)
-    text = show.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"affected": affected}}})))
+    text = records.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"affected": affected}}})))
     assert "  affected     wall: < 2" in text
 
 
@@ -168,7 +168,7 @@ anything = st.recursive(
 @seed(6)
 @given(st.dictionaries(st.sampled_from(["containers", "cveMetadata", "x"]), anything, max_size=3))
 def test_no_shape_of_a_payload_is_a_reason_to_fail(payload: dict[str, object]) -> None:
-    assert show.as_text(line("CVE-1", 7, encode(payload))).startswith("CVE-1   offset 7")
+    assert records.as_text(line("CVE-1", 7, encode(payload))).startswith("CVE-1   offset 7")
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of real records lies beside a checkout only")
@@ -217,31 +217,31 @@ indicator/12345   offset 7
 
 def test_an_indicator_is_shown_by_the_fields_of_its_document() -> None:
     text = encode({"resource": "indicator/12345", "offset": 7, "payload": INDICATOR})
-    assert show.as_text(text) == SHOWN
+    assert records.as_text(text) == SHOWN
 
 
 def test_of_a_field_that_is_too_deep_or_has_objects_the_number_of_what_it_holds_is_facts_of() -> None:
     document = {"a": {"b": {"c": {"d": {"e": 1, "f": 2}}}}, "one": [{}], "none": []}
     text = encode({"resource": "rule/1", "offset": 7, "payload": {"document": document}})
-    fields = [each.split(maxsplit=1) for each in show.as_text(text).splitlines()[1:]]
+    fields = [each.split(maxsplit=1) for each in records.as_text(text).splitlines()[1:]]
     assert fields == [["a.b.c.d", "2 fields"], ["one", "1 entry"]]
 
 
 def test_a_cve_is_shown_as_one_wherever_its_catalog_has_put_it() -> None:
-    bare = show.as_text(line("CVE-2024-1", 1200, CVE))
-    wrapped = show.as_text(line("CVE-2024-1", 1200, {"document": CVE}))
-    typed = show.as_text(line("CVE-2024-1", 1200, {"type": "cve", "document": CVE}))
+    bare = records.as_text(line("CVE-2024-1", 1200, CVE))
+    wrapped = records.as_text(line("CVE-2024-1", 1200, {"document": CVE}))
+    typed = records.as_text(line("CVE-2024-1", 1200, {"type": "cve", "document": CVE}))
     assert wrapped == bare
     assert typed.splitlines() == [bare.splitlines()[0], "  type         cve", *bare.splitlines()[1:]]
     empty: dict[str, object] = {"containers": {"cna": {}}, "cveMetadata": None}
-    assert show.as_text(line("CVE-2024-1", 1200, {**empty, "document": CVE})) == bare
+    assert records.as_text(line("CVE-2024-1", 1200, {**empty, "document": CVE})) == bare
 
 
 def test_a_cve_without_a_description_shows_its_state_wherever_it_is() -> None:
     few = {"cveMetadata": CVE["cveMetadata"]}
-    bare = show.as_text(line("CVE-2024-1", 1200, few))
+    bare = records.as_text(line("CVE-2024-1", 1200, few))
     assert bare.splitlines()[1:] == ["  state        PUBLISHED, published 2024-02-13, updated 2024-11-21"]
-    assert show.as_text(line("CVE-2024-1", 1200, {"document": few})) == bare
+    assert records.as_text(line("CVE-2024-1", 1200, {"document": few})) == bare
 
 
 def test_a_record_of_many_fields_or_long_ones_is_shown_by_the_first_of_them() -> None:
@@ -250,14 +250,14 @@ def test_a_record_of_many_fields_or_long_ones_is_shown_by_the_first_of_them() ->
         **{f"field {n}": n for n in range(50)},
         "deep": {"a": {"b": {"c": {"d": 1}}}},
     }
-    shown = show.as_text(encode({"resource": "rule/it's", "offset": 1, "payload": {"document": document}}))
+    shown = records.as_text(encode({"resource": "rule/it's", "offset": 1, "payload": {"document": document}}))
     assert shown.count("x ") < 600
     assert "field 18" in shown
     assert "field 19" not in shown
     assert """more fields  ctisync show 'rule/it'"'"'s' --json""" in shown
     del document["check"]
     few = {"deep": document["deep"]}
-    assert "deep.a.b.c   1 field" in show.as_text(
+    assert "deep.a.b.c   1 field" in records.as_text(
         encode({"resource": "a", "offset": 1, "payload": {"document": few}})
     )
 
@@ -275,7 +275,7 @@ def test_a_record_of_many_fields_or_long_ones_is_shown_by_the_first_of_them() ->
     ids=str,
 )
 def test_a_document_of_any_shape_is_shown(payload: object) -> None:
-    shown = show.as_text(encode({"name": "a", "offset": 1, "payload": payload}))
+    shown = records.as_text(encode({"name": "a", "offset": 1, "payload": payload}))
     assert shown.startswith("a   offset 1\n  ")
     assert all(row.isprintable() for row in shown.split("\n"))
 
@@ -284,9 +284,9 @@ def test_a_document_of_any_shape_is_shown(payload: object) -> None:
 def test_of_a_record_with_a_number_that_cannot_be_decoded_its_whole_text_is_offered(number: str) -> None:
     """A load does not decode it, and `show --json` prints it."""
     text = f'{{"resource":"rule/1","offset":7,"payload":{{"document":{{"n":{number}}}}}}}'.encode()
-    assert show.as_text(text) == "rule/1   offset 7\n  full record  ctisync show rule/1 --json"
+    assert records.as_text(text) == "rule/1   offset 7\n  full record  ctisync show rule/1 --json"
 
 
 def test_a_name_like_an_option_can_be_typed_as_the_text_says() -> None:
     text = encode({"resource": "--json", "offset": 7, "payload": {"a": 1}})
-    assert show.as_text(text).endswith("full record  ctisync show --json -- --json")
+    assert records.as_text(text).endswith("full record  ctisync show --json -- --json")

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from ctisync.commands.status import as_document, as_table
 from ctisync.commands.status.judge import Thresholds, ago, check, thresholds
 from ctisync.commands.status.read import ConsumerStatus, Status
-from ctisync.commands.status.render import as_document, as_table
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Moved, Owed, RefusedSnapshot
 from ctisync.errors import UsageError

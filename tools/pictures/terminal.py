@@ -19,8 +19,8 @@ from ctisync.commands.demo import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
 from ctisync.commands.history import as_table as history_table
 from ctisync.commands.history import read_history
 from ctisync.commands.passes import run_passes
+from ctisync.commands.status import as_table
 from ctisync.commands.status.read import read_status
-from ctisync.commands.status.render import as_table
 from ctisync.console import Console
 from ctisync.demo import DemoFeed, served
 from ctisync.settings import CtiSettings, Settings, StoreSettings

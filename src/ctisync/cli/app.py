@@ -26,21 +26,21 @@ from ctisync.system.process import print_result
 COMMANDS: Final[Mapping[str, str]] = {
     "sync": "ctisync.commands.sync",
     "update": "ctisync.commands.sync",
-    "init-snapshot": "ctisync.commands.init_snapshot",
+    "init-snapshot": "ctisync.commands.sync",
     "status": "ctisync.commands.status",
-    "export": "ctisync.commands.export",
-    "show": "ctisync.commands.show",
+    "export": "ctisync.commands.exports",
+    "show": "ctisync.commands.records",
     "verify": "ctisync.commands.verify",
     "history": "ctisync.commands.history",
-    "log": "ctisync.commands.log",
+    "log": "ctisync.commands.records",
     "doctor": "ctisync.commands.doctor",
-    "diff": "ctisync.commands.diff",
+    "diff": "ctisync.commands.exports",
     "completion": "ctisync.cli.help",
     "forget": "ctisync.commands.forget",
-    "plans": "ctisync.commands.plans",
+    "plans": "ctisync.commands.config",
     "help": "ctisync.cli.help",
     "demo": "ctisync.commands.demo",
-    "examples": "ctisync.commands.examples",
+    "examples": "ctisync.cli.help",
     "config": "ctisync.commands.config",
 }
 """The module of each command, in the order in which `ctisync --help` lists them."""
@@ -51,31 +51,35 @@ COMPLETION_VARIABLE: Final = "_CTISYNC_COMPLETE"
 _UNCUT: Final = 1000
 """Characters of a summary in a list of commands: so many that a summary is wrapped and never cut."""
 
-_HELP: Final = {"help_option_names": ["-h", "--help"]}
-
-
 # The base class of all command line errors, in the click that typer includes or in the one it imports.
 _CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 
-class _Command(TyperCommand):
-    """A command whose help ends with its examples and exit codes."""
+class _WithHelpText:
+    """The help of a command ends with its examples and exit codes, and no list cuts its summary."""
 
     def get_short_help_str(self, limit: int = _UNCUT) -> str:
-        return super().get_short_help_str(_UNCUT)
+        summary: str = super().get_short_help_str(_UNCUT)  # type: ignore[misc]  # of the other base
+        return summary
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _write_help_text(ctx.command_path, formatter)
+        from ctisync.cli.help import write_help_text  # imported only for help, so that other calls start fast
+
+        write_help_text(ctx.command_path, formatter)
 
 
-class _Group(TyperGroup):
-    """The same for a group."""
+class _Command(_WithHelpText, TyperCommand):
+    pass
 
-    def get_short_help_str(self, limit: int = _UNCUT) -> str:
-        return super().get_short_help_str(_UNCUT)
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _write_help_text(ctx.command_path, formatter)
+class _Group(_WithHelpText, TyperGroup):
+    """It lists its commands if it is called without one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        ended = super().invoke(ctx)
+        if ctx.invoked_subcommand is None:
+            _list_commands(ctx)
+        return ended
 
 
 class _Commands(_Group):
@@ -98,12 +102,6 @@ class _Commands(_Group):
         self.commands = {name: imported[name] for name in COMMANDS if name in imported} | imported
 
 
-def _write_help_text(path: str, formatter: Any) -> None:
-    from ctisync.cli.help import write_help_text  # imported only for help, so that other calls start fast
-
-    write_help_text(path, formatter)
-
-
 class HelpGroup(typer.Typer):
     """A group of commands. The help of each, and its own, ends with the examples and exit codes of
     help_texts.toml."""
@@ -111,7 +109,7 @@ class HelpGroup(typer.Typer):
     def __init__(self, cls: type[TyperGroup] = _Group, **options: Any) -> None:
         super().__init__(
             cls=cls,
-            context_settings=_HELP,
+            context_settings={"help_option_names": ["-h", "--help"]},
             add_completion=False,
             rich_markup_mode=None,
             invoke_without_command=True,
@@ -121,7 +119,7 @@ class HelpGroup(typer.Typer):
     def command(
         self, name: str | None = None, **options: Any
     ) -> Callable[[CommandFunctionType], CommandFunctionType]:
-        return super().command(name, **{"cls": _Command, "context_settings": _HELP, **options})
+        return super().command(name, **{"cls": _Command, **options})
 
 
 app = HelpGroup(
@@ -139,40 +137,34 @@ def command_line() -> Any:
     return root
 
 
-def list_commands(context: typer.Context) -> None:
-    """Print the commands of the group in `context`, for a call without a command."""
-    command: Any = context.command
+def _list_commands(context: Any) -> None:
+    command = context.command
     formatter = context.make_formatter()
     command.format_usage(context, formatter)
     command.format_help_text(context, formatter)
     command.format_commands(context, formatter)
     inner = context.command_path.partition(" ")[2]
+    more = [
+        (" ".join(filter(None, ("ctisync help", inner, "COMMAND"))), "its options, with examples"),
+        (f"{context.command_path} --help", "this list with options, examples and exit codes"),
+    ]
     with formatter.section("More"):
-        formatter.write_dl(
-            [
-                (" ".join(filter(None, ("ctisync help", inner, "COMMAND"))), "its options, with examples"),
-                (f"{context.command_path} --help", "this list with options, examples and exit codes"),
-            ]
-        )
+        formatter.write_dl(more)
     print_result(formatter.getvalue().rstrip("\n"))
 
 
 @app.callback()
-def _no_command(
-    context: typer.Context,
+def _without_command(
     version: Annotated[
         bool,
         typer.Option(
             "--version", "-V", help="Show the versions of ctisync, Python, SQLite and the libraries."
         ),
     ] = False,
-) -> int:
+) -> None:
     if version:
         print_result("\n".join(_versions()))
         raise typer.Exit(DONE)
-    if context.invoked_subcommand is None:
-        list_commands(context)
-    return DONE
 
 
 def _versions() -> Iterator[str]:

@@ -1,31 +1,37 @@
-"""`ctisync help`, the end of each help (examples and exit codes), and completion in the shell.
+"""`ctisync help`, the end of each help (examples and exit codes), completion in the shell, and `ctisync
+examples`, which shows the example files that are installed with ctisync.
 
 The texts are in help_texts.toml. `make man` also generates docs/commands.md, docs/exit-codes.md and the
 manual page from them. Only a help imports this module, so that other calls start fast.
 """
 
-import tomllib
+import os.path
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 import typer
 
 from ctisync.cli.app import COMPLETION_VARIABLE, app
+from ctisync.cli.invocation import CommonOptions, command
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import quoted
+from ctisync.system.files import STDOUT, create_file, expand_home
 from ctisync.system.process import print_result
 
 _MANUAL: Final = "ctisync.1"
 _OF_A_CLONE: Final = Path(__file__).parents[3] / "docs" / "man" / _MANUAL
 
 
-_EVERY_COMMAND: Final = (0, 1, 2, 130, 143)
+_EVERY_COMMAND: Final = frozenset((0, 1, 2, 130, 143))
 """The exit codes that every command can end with."""
 
 
-class ExitCode(NamedTuple):
+class ExitCode(msgspec.Struct, frozen=True):
     """Exit codes with one meaning, and what you do about it. Commands and names are in backticks."""
 
     codes: tuple[int, ...]
@@ -38,7 +44,7 @@ class ExitCode(NamedTuple):
         return ", ".join(map(str, self.codes))
 
 
-class Example(NamedTuple):
+class Example(msgspec.Struct, frozen=True):
     """One line of a shell, what it is for, and the exit code with which it ends if it succeeds."""
 
     typed: str
@@ -46,14 +52,17 @@ class Example(NamedTuple):
     code: int = 0
 
 
-class HelpText(NamedTuple):
+class HelpText(msgspec.Struct):
     """What the help of a command adds to its options. `codes`: the exit codes that it can end with; `own`:
     meanings that differ for this command; `with_option`: options that change the meanings, and these."""
 
     examples: tuple[Example, ...]
     codes: frozenset[int]
-    own: Mapping[int, str]
-    with_option: Mapping[str, Mapping[int, str]]
+    own: dict[int, str] = {}
+    with_option: dict[str, dict[int, str]] = {}
+
+    def __post_init__(self) -> None:
+        self.codes |= _EVERY_COMMAND
 
     def endings(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         """Headings, each with its exit codes and their meanings; a further one for each of `with_option`."""
@@ -63,24 +72,16 @@ class HelpText(NamedTuple):
             yield f"Exit codes with {option}", [(str(code), text) for code, text in meanings.items()]
 
 
-def _help_text(text: dict[str, Any]) -> HelpText:
-    examples = tuple(Example(**each) for each in text["examples"])
-    codes = frozenset((*_EVERY_COMMAND, *text["codes"]))
-    with_option = {name: _by_code(meanings) for name, meanings in text.get("with_option", {}).items()}
-    return HelpText(examples, codes, _by_code(text.get("own", {})), with_option)
+class _Texts(msgspec.Struct, frozen=True):
+    """`commands`: by name, as in "config show"; "" is `ctisync` without a command."""
+
+    exit_codes: tuple[ExitCode, ...]
+    commands: dict[str, HelpText]
 
 
-def _by_code(meanings: Mapping[str, str]) -> dict[int, str]:
-    return {int(code): text for code, text in meanings.items()}
-
-
-_TEXTS: Final = tomllib.loads(Path(__file__).with_name("help_texts.toml").read_text(encoding="utf-8"))
-
-EXIT_CODES: Final = tuple(
-    ExitCode(tuple(each["codes"]), each["meaning"], each["to_do"]) for each in _TEXTS["exit_codes"]
-)
-HELP_TEXTS: Final = {name: _help_text(text) for name, text in _TEXTS["commands"].items()}
-"""By the name of the command, as in "config show"; "" is `ctisync` without a command."""
+_TEXTS: Final = msgspec.toml.decode(Path(__file__).with_name("help_texts.toml").read_bytes(), type=_Texts)
+EXIT_CODES: Final = _TEXTS.exit_codes
+HELP_TEXTS: Final = _TEXTS.commands
 
 
 def plain(text: str) -> str:
@@ -136,7 +137,10 @@ def _context_of(context: typer.Context, words: Any) -> Any:
     for word in words:
         names = _inner_names(of)
         if word not in names:
-            raise _unknown(of.command_path, word, names)
+            above = of.command_path.split()[1:]
+            near = map(quoted, get_close_matches(word, names, n=1))
+            hint = " ".join(("ctisync help", *above, *near))
+            raise UsageError(f"unknown command {' '.join((*above, word))}", hint=hint)
         of = typer.Context(of.command.get_command(of, word), info_name=word, parent=of)
     return of
 
@@ -146,29 +150,17 @@ def _inner_names(context: Any) -> list[str]:
     return list(context.command.list_commands(context)) if hasattr(context.command, "commands") else []
 
 
-def _unknown(path: str, word: str, names: list[str]) -> UsageError:
-    from difflib import get_close_matches
-
-    above = path.partition(" ")[2].split()
-    near = get_close_matches(word, names, n=1)
-    what = " ".join((*above, word))
-    return UsageError(f"unknown command {what}", hint=" ".join(("ctisync help", *above, *map(quoted, near))))
-
-
 def _manual() -> Path:
     """The manual page: in `docs` of a clone, or where the installer put it."""
-    for path in (_OF_A_CLONE, *_installed()):
+    paths = [_OF_A_CLONE]
+    with suppress(metadata.PackageNotFoundError):  # it runs from its sources
+        paths += [
+            Path(str(file.locate())) for file in metadata.files("ctisync") or () if file.name == _MANUAL
+        ]
+    for path in paths:
         if path.is_file():
-            return path
+            return path.resolve()
     raise UsageError("the manual page is not installed", hint="ctisync help")
-
-
-def _installed() -> list[Path]:
-    try:
-        files = metadata.files("ctisync") or ()
-    except metadata.PackageNotFoundError:  # it runs from its sources
-        return []
-    return [Path(str(file.locate())).resolve() for file in files if file.name == _MANUAL]
 
 
 @app.command()
@@ -191,3 +183,73 @@ def complete(command: Any, instruction: str) -> int:
 
     completion_init()
     return shell_complete(command, {}, "ctisync", COMPLETION_VARIABLE, instruction)
+
+
+_decoder: Final = msgspec.json.Decoder()
+
+_PACKAGE: Final = Path(__file__).parents[1]
+
+_FOLDER: Final = next(
+    folder for folder in (_PACKAGE / "examples", _PACKAGE.parents[1] / "examples") if folder.is_dir()
+)
+"""A wheel has the examples in the package; a clone has them beside `src`."""
+
+
+@command(config=False, consumer=False)
+def examples(
+    _options: CommonOptions,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Example to print; without it, ctisync lists all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to copy to; ctisync overwrites no file.")
+    ] = None,
+) -> int:
+    """List, print or copy the examples: schedules, alert rules, roles, settings for Wazuh 5."""
+    if output == STDOUT:
+        raise UsageError("--output needs a folder for examples", hint="ctisync examples NAME (prints one)")
+    texts = _examples(name)
+    if output is not None:
+        _copy(texts, name, output)
+    elif name is None:
+        width = max(map(len, texts))
+        print_result("\n".join(f"{each:<{width}}  {_about(each, text)}" for each, text in texts.items()))
+    elif (alone := texts.get(name.rstrip("/"))) is not None:
+        print_result(alone.rstrip("\n"))
+    else:
+        print_result("\n".join(f"# {each}\n{text}" for each, text in texts.items()).rstrip("\n"))
+    return DONE
+
+
+def _examples(name: str | None) -> dict[str, str]:
+    """The texts of all examples, or of the file or folder of that name, by the names of the files."""
+    files = sorted(path for path in _FOLDER.rglob("*") if path.is_file())
+    texts = {path.relative_to(_FOLDER).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    if name is not None:
+        texts = {each: text for each, text in texts.items() if f"{each}/".startswith(f"{name.rstrip('/')}/")}
+    if not texts:
+        raise UsageError(f"unknown example {name}", hint="ctisync examples")
+    return texts
+
+
+def _copy(texts: Mapping[str, str], name: str | None, output: Path) -> None:
+    """Copy the examples into the folder, and create it if it is missing. Raises UsageError, and writes
+    nothing, if one of the files exists."""
+    chosen = Path(name or "")
+    base = chosen.parent if chosen.as_posix() in texts else chosen
+    folder = expand_home(output, "--output")
+    targets = {folder / Path(each).relative_to(base): text for each, text in texts.items()}
+    there = [target for target in targets if os.path.lexists(target)]
+    if there:
+        raise UsageError(
+            f"{there[0]} already exists; ctisync does not overwrite it", hint="--output ANOTHER_FOLDER"
+        )
+    for target, text in targets.items():
+        create_file(target, text, hint="--output ANOTHER_FOLDER")
+
+
+def _about(name: str, text: str) -> str:
+    """The first line, a comment; JSON has no comments: its `description`."""
+    if name.endswith(".json"):
+        return str(_decoder.decode(text)["description"])
+    return text.partition("\n")[0].removeprefix("# ")

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import partial
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from ctisync.console import Console, Format
+from ctisync.cli.app import HelpGroup, app
+from ctisync.console import Console, Format, rfc3339
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError, UsageError
@@ -58,7 +60,7 @@ NowOption = Annotated[
 ]
 MetricsOption = Annotated[
     Path | None,
-    typer.Option("--metrics", metavar="FILE", help="Write metrics of the pass as a Prometheus textfile."),
+    typer.Option(metavar="FILE", help="Write metrics of the pass as a Prometheus textfile."),
 ]
 
 
@@ -119,18 +121,16 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommonOptions(msgspec.Struct, frozen=True):
-    """The context of a command, and the options that commands share: `common` adds them to the command line,
+    """The context of a command, and the options that commands share: `command` adds them to the command line,
     in this order."""
 
     context: typer.Context
     config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="Settings file to read instead of your own one."),
+        Path | None, typer.Option(metavar="FILE", help="Settings file to read instead of your own one.")
     ] = None
     consumer: Annotated[
         list[str] | None,
         typer.Option(
-            "--consumer",
             metavar="NAME",
             help="Only this configured consumer; repeat the option for more.",
             autocompletion=_names_of_consumers,
@@ -144,66 +144,68 @@ class CommonOptions(msgspec.Struct, frozen=True):
     ] = False
     log_format: Annotated[
         Format,
-        typer.Option(
-            "--log-format",
-            help="Format of log lines.",
-            show_default="sentences at a terminal, text elsewhere",
-        ),
+        typer.Option(help="Format of log lines.", show_default="sentences at a terminal, text elsewhere"),
     ] = "text"
 
+    @property
     def console(self) -> Console:
-        """The console, set up as the options say; its hints repeat `--config` and `--consumer`. Raises
-        UsageError for -v with -q."""
         console: Console = self.context.obj
+        return console
+
+    def set_up_console(self) -> None:
+        """Set up the console as the options say; its hints repeat `--config` and `--consumer`. Raises
+        UsageError for -v with -q."""
         if self.verbose and self.quiet:
             raise UsageError("-v and -q cannot be combined", hint=f"{self.context.command_path} -v")
+        repeated = {}
+        if self.config is not None:
+            repeated["--config"] = f"--config {quoted(self.config)}"
+        if self.consumer:
+            repeated["--consumer"] = " ".join(f"--consumer {quoted(each)}" for each in self.consumer)
+        self.console.hint = partial(with_options, options=repeated)
         source: Any = self.context.get_parameter_source("log_format")
-        console.hint = partial(with_options, options=self._carried())
-        console.configure(
+        self.console.configure(
             least="debug" if self.verbose else "warning" if self.quiet else "info",
             log_format=None if source.name == "DEFAULT" else self.log_format,
         )
-        return console
 
-    def _carried(self) -> dict[str, str]:
-        """The options of this call that commands in hints repeat, by name, as they are typed."""
-        carried = {}
-        if self.config is not None:
-            carried["--config"] = f"--config {quoted(self.config)}"
-        if self.consumer:
-            carried["--consumer"] = " ".join(f"--consumer {quoted(each)}" for each in self.consumer)
-        return carried
-
-    def read_settings(self, console: Console) -> LoadedSettings:
+    def read_settings(self) -> LoadedSettings:
         """The settings and their sources; from here on the console masks their secrets. Raises
         ConfigurationError, as `load_settings` does."""
         loaded = load_settings(self.config)
-        console.mask((*loaded.settings.secrets, *proxy_secrets(os.environ)), loaded.settings.public)
+        self.console.mask((*loaded.settings.secrets, *proxy_secrets(os.environ)), loaded.settings.public)
         return loaded
 
     def consumers(self, settings: Settings) -> tuple[Consumer, ...]:
         """All configured consumers, or those that `--consumer` names, in that order, without repetition.
         Raises UsageError for a name that no configured consumer has, or more than one."""
-        if not self.consumer:
-            return settings.followed
-        return tuple(dict.fromkeys(_named(settings.followed, each) for each in self.consumer))
+        followed, chosen = settings.followed, []
+        for name in self.consumer or ():
+            if (consumer := consumer_named(name, followed)) is None:
+                raise UsageError(
+                    f"consumer {name} is not configured; configured: {', '.join(map(str, followed))}",
+                    hint=f"--consumer {quoted(followed[0])}",
+                )
+            chosen.append(consumer)
+        return tuple(dict.fromkeys(chosen)) or followed
 
     def invocation(self) -> Invocation:
-        """All of this together. Raises what `console`, `read_settings` and `consumers` raise."""
-        console = self.console()
-        settings = self.read_settings(console).settings
+        """All of this together. Raises what `read_settings` and `consumers` raise."""
+        settings = self.read_settings().settings
         return Invocation(
             settings=settings,
             consumers=self.consumers(settings),
             clock=CLOCK,
-            console=console,
+            console=self.console,
             named=bool(self.consumer),
         )
 
 
-def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command], Command]:
-    """A decorator that adds the shared options to the command line, after the command's own ones. The command
-    gets their values as a `CommonOptions`, its first argument.
+def command(
+    name: str | None = None, *, group: HelpGroup = app, config: bool = True, consumer: bool = True
+) -> Callable[[Command], Command]:
+    """A decorator that makes a function a subcommand of `group`, with the shared options after its own ones.
+    The function gets the shared ones as a `CommonOptions`, its first argument, once the console is set up.
 
     `config`, `consumer`: whether the command has these options.
     """
@@ -211,21 +213,23 @@ def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command],
     context, *options = signature(CommonOptions).parameters.values()
     shared = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in options if has.get(each.name, True)]
 
-    def with_common(command: Command) -> Command:
-        _, *own = signature(command, eval_str=True).parameters.values()
+    def registered(function: Command) -> Command:
+        _, *own = signature(function, eval_str=True).parameters.values()
 
         def called(context: typer.Context, **values: Any) -> int:
-            common_values = {each.name: values.pop(each.name) for each in shared}
-            return command(CommonOptions(context, **common_values), **values)
+            options = CommonOptions(context, **{each.name: values.pop(each.name) for each in shared})
+            options.set_up_console()
+            return function(options, **values)
 
         # Typer reads the options of a command from its signature.
-        all_options = [*(each.replace(kind=Parameter.KEYWORD_ONLY) for each in own), *shared]
-        called.__signature__ = Signature([context, *all_options])  # type: ignore[attr-defined]
-        called.__annotations__ = {each.name: each.annotation for each in (context, *all_options)}
-        called.__name__, called.__doc__ = command.__name__, command.__doc__
-        return called
+        parameters = [context, *(each.replace(kind=Parameter.KEYWORD_ONLY) for each in own), *shared]
+        called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in parameters}
+        called.__name__, called.__doc__ = function.__name__, function.__doc__
+        group.command(name)(called)
+        return function
 
-    return with_common
+    return registered
 
 
 _WITH_CONSUMER: Final = frozenset(
@@ -258,15 +262,24 @@ def with_options(hint: str, options: Mapping[str, str]) -> str:
     return _COMMAND.sub(repeated, hint)
 
 
-def _named(followed: Sequence[Consumer], name: str) -> Consumer:
-    matches = tuple(each for each in followed if name in (each.name, str(each)))
-    if len(matches) == 1:
-        return matches[0]
-    names = ", ".join(str(each) for each in followed)
-    what = f"several consumers match {name}" if matches else f"consumer {name} is not configured"
-    raise UsageError(f"{what}; configured: {names}", hint=f"--consumer {quoted(followed[0])}")
+def consumer_named(name: str, consumers: Iterable[Consumer]) -> Consumer | None:
+    """The consumer of that name, which may be context/name; None if there is none. Raises UsageError for
+    several."""
+    matches = {str(each): each for each in consumers if name in (each.name, str(each))}
+    if len(matches) > 1:
+        hint = f"--consumer {quoted(next(iter(matches)))}"
+        raise UsageError(f"several consumers match {name}: {', '.join(matches)}", hint=hint)
+    return next(iter(matches.values()), None)
 
 
 def print_document(document: Any) -> None:
     """Print a value as indented JSON, the result of a command."""
     print_json(msgspec.json.format(to_json(document)))
+
+
+def json_fields(source: object, *names: str, **renamed: str) -> dict[str, Any]:
+    """The attributes of these names, as fields of a JSON document; `renamed`: those under another name, as
+    name=attribute."""
+    attributes = {name: name for name in names} | renamed
+    values = {name: getattr(source, attribute) for name, attribute in attributes.items()}
+    return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in values.items()}

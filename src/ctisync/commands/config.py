@@ -1,16 +1,19 @@
-"""`ctisync config`: show, check or create the settings. None of its commands asks a feed or a store."""
+"""`ctisync config`: show, check or create the settings. None of its commands asks a feed or a store.
+`ctisync plans`: the plans of Wazuh's console, as settings that follow their consumers.
+"""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import typer
 
-from ctisync.cli.app import HelpGroup, app, list_commands
-from ctisync.cli.invocation import CommonOptions, JsonOption, common, print_document
+from ctisync.cli.app import HelpGroup, app
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, command, json_fields, print_document
+from ctisync.core.catalog import Plan, as_toml
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import escape, quoted
 from ctisync.settings import LoadedSettings, Settings
@@ -21,11 +24,10 @@ from ctisync.settings.sources import proxies
 from ctisync.system.files import STDOUT, create_file
 from ctisync.system.process import print_result
 from ctisync.urls import Secret
+from ctisync.wiring import console_api
 
 _WIDEST: Final = 60
 """Shorter settings are padded to at most this many characters, so that their sources line up."""
-
-_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _TEXT_OR_FILE: Final = {
     "anyOf": [
@@ -39,26 +41,23 @@ config = HelpGroup(help="Show and check the settings, or create a settings file.
 app.add_typer(config, name="config")
 
 
-class SettingValue(msgspec.Struct, frozen=True):
+class SettingValue(NamedTuple):
     """One setting. `origin` is its source; None: the default."""
 
     name: str
     value: Any
     origin: str | None
 
-
-@config.callback()
-def _no_command(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        list_commands(context)
+    def is_setting_in(self, section: str) -> bool:
+        """Whether it is a setting of a section, or of the sections in a list; a list includes its values."""
+        return self.name.startswith((f"{section}.", f"{section}[")) and not self.name.endswith("]")
 
 
 def _names_of_settings() -> list[str]:
     return list(leaf_types(Settings))
 
 
-@config.command()
-@common(consumer=False)
+@command(group=config, consumer=False)
 def show(
     options: CommonOptions,
     name: Annotated[
@@ -72,43 +71,38 @@ def show(
     as_json: JsonOption = False,
 ) -> int:
     """Show each setting, its value and its source. Secrets stay hidden."""
-    console = options.console()
-    loaded = options.read_settings(console)
+    loaded = options.read_settings()
     if as_json:
         print_document(as_document(loaded, os.environ, name))
     else:
-        print_result(console.masked(as_text(loaded, os.environ, name)))
+        print_result(options.console.masked(as_text(loaded, os.environ, name)))
     return DONE
 
 
-@config.command()
-@common(consumer=False)
+@command(group=config, consumer=False)
 def get(
     options: CommonOptions,
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME",
-            help="A setting: cti.url, consumers[0].index.",
-            autocompletion=_names_of_settings,
+            metavar="NAME", help="A setting: cti.url, consumers[0].index.", autocompletion=_names_of_settings
         ),
     ],
 ) -> int:
     """Print only the value of one setting, for scripts; a list is printed one entry per line."""
-    console = options.console()
-    print_result(console.masked(_as_value(options.read_settings(console), name)))
+    value = _as_value(options.read_settings(), name)
+    print_result(options.console.masked(value))
     return DONE
 
 
-@config.command()
-@common(consumer=False)
+@command(group=config, consumer=False)
 def check(options: CommonOptions) -> int:
     """Check the settings, report all mistakes at once, and warn of likely ones."""
     from ctisync.settings.warnings import folder_warnings, setting_warnings
 
-    console = options.console()
+    console = options.console
     try:
-        loaded = options.read_settings(console)
+        loaded = options.read_settings()
     except SeveralMistakes as several:
         for each in several.errors:
             console.error(each)
@@ -120,17 +114,14 @@ def check(options: CommonOptions) -> int:
     return DONE
 
 
-@config.command()
-@common(config=False, consumer=False)
+@command(group=config, config=False, consumer=False)
 def init(
-    options: CommonOptions,
+    _options: CommonOptions,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", metavar="FILE", help="File to create; ctisync never overwrites one."),
+        Path | None, typer.Option(metavar="FILE", help="File to create; ctisync never overwrites one.")
     ] = None,
 ) -> int:
     """Print a template for a settings file: all settings with their defaults and meanings."""
-    options.console()
     if output is None or output == STDOUT:
         print_result(template().rstrip("\n"))
     else:
@@ -138,11 +129,9 @@ def init(
     return DONE
 
 
-@config.command()
-@common(config=False, consumer=False)
-def schema(options: CommonOptions) -> int:
+@command(group=config, config=False, consumer=False)
+def schema(_options: CommonOptions) -> int:
     """Print the JSON Schema of a settings file, for editors."""
-    options.console()
     print_document(json_schema())
     return DONE
 
@@ -153,15 +142,37 @@ def _values(loaded: LoadedSettings, name: str | None = None, command: str = "sho
 
     Raises UsageError if there is none; its hint is `command` with the nearest name.
     """
-    values = [_value(loaded, each) for each in leaf_types(Settings)]
+    values = []
+    for each in leaf_types(Settings):
+        source = loaded.sources.get(each)
+        origin = None if source is None else source.origin
+        values.append(SettingValue(each, attrgetter(each)(loaded.settings), origin))
     if name is None:
         return values
     parts = [part for one in values for part in _parts(one)]
     chosen = [one for one in values if f"{one.name}.".startswith(f"{name}.")]
-    chosen = chosen or [part for part in parts if _is_in(part.name, name)]
+    chosen = chosen or [part for part in parts if part.name == name or part.is_setting_in(name)]
     if not chosen:
         raise _unknown(name, [each.name for each in values + parts], command)
     return chosen
+
+
+def _parts(one: SettingValue) -> Iterator[SettingValue]:
+    """The values in a list, or the settings of the sections in it, each with its own parts."""
+    for index, value in enumerate(one.value if isinstance(one.value, tuple) else ()):
+        name = f"{one.name}[{index}]"
+        if not isinstance(value, msgspec.Struct):
+            yield SettingValue(name, value, one.origin)
+            continue
+        for key in value.__struct_fields__:
+            inner = SettingValue(f"{name}.{key}", getattr(value, key), one.origin)
+            yield inner
+            yield from _parts(inner)
+
+
+def _settings_in(one: SettingValue) -> list[SettingValue]:
+    """Those of the sections in a list of sections; else the setting itself."""
+    return [part for part in _parts(one) if part.is_setting_in(one.name)] or [one]
 
 
 def _as_value(loaded: LoadedSettings, name: str) -> str:
@@ -169,16 +180,16 @@ def _as_value(loaded: LoadedSettings, name: str) -> str:
 
     Raises UsageError for a section or list of sections, and for a secret.
     """
-    one, *others = _values(loaded, name, "get")
-    if others or one.name != name or _is_list_of_sections(one.value):
+    values = _values(loaded, name, "get")
+    one = values[0]
+    if values != [one] or one.name != name or _settings_in(one) != [one]:
         raise UsageError(f"{name} is not a single setting", hint=f"ctisync config show {quoted(name)}")
     if isinstance(one.value, Secret | dict):
         raise UsageError(
             f"{name} is a secret; ctisync does not print it",
             hint=f"ctisync config show {quoted(name)} (prints its source)",
         )
-    values = one.value if isinstance(one.value, tuple) else (one.value,)
-    return "\n".join(escape(_as_word(value)) for value in values)
+    return "\n".join(map(escape, map(_as_word, one.value if isinstance(one.value, tuple) else [one.value])))
 
 
 def _as_word(value: Any) -> str:
@@ -193,42 +204,13 @@ def _as_word(value: Any) -> str:
             return str(value)
 
 
-def _value(loaded: LoadedSettings, name: str) -> SettingValue:
-    source = loaded.sources.get(name)
-    value = attrgetter(name)(loaded.settings)
-    return SettingValue(name, value, None if source is None else source.origin)
-
-
-def _parts(one: SettingValue) -> Iterator[SettingValue]:
-    """The values in a list and in its sections; a section itself is not a part."""
-    if isinstance(one.value, tuple):
-        for index, value in enumerate(one.value):
-            part = SettingValue(f"{one.name}[{index}]", value, one.origin)
-            if isinstance(value, msgspec.Struct):
-                for key, field in _fields(value):
-                    inner = SettingValue(f"{part.name}.{key}", field, one.origin)
-                    yield inner
-                    yield from _parts(inner)
-            else:
-                yield part
-
-
-def _is_in(name: str, section: str) -> bool:
-    """Whether `name` is `section` or a setting in it; a list includes its values."""
-    return name == section or (name.startswith(f"{section}.") and not name.endswith("]"))
-
-
-def _is_list_of_sections(value: Any) -> bool:
-    return isinstance(value, tuple) and bool(value) and isinstance(value[0], msgspec.Struct)
-
-
 def _unknown(name: str, names: list[str], command: str) -> UsageError:
     from difflib import get_close_matches
 
     near = get_close_matches(name, names, n=1)
-    hint = "ctisync config show (lists all settings)"
-    if near:
-        hint = f"ctisync config {quoted(command)} {quoted(near[0])}"
+    hint = (
+        f"ctisync config {command} {quoted(near[0])}" if near else "ctisync config show (lists all settings)"
+    )
     return UsageError(f"unknown setting {name}", hint=hint)
 
 
@@ -236,9 +218,9 @@ def as_text(loaded: LoadedSettings, environ: Mapping[str, str], name: str | None
     """In the syntax of a settings file; a comment on each line names its source."""
     files = [f"# {path}: {'read' if path.exists() else 'not found'}" for path in loaded.files]
     rows = [
-        (f"{setting} = {to_toml(value)}", one.origin or "default")
+        (f"{each.name} = {to_toml(each.value)}", each.origin or "default")
         for one in _values(loaded, name)
-        for setting, value in _lines(one)
+        for each in _settings_in(one)
     ]
     width = max((len(left) for left, _ in rows if len(left) <= _WIDEST), default=0)
     lines = [f"{left:<{width}}  # {right}" for left, right in rows]
@@ -255,39 +237,21 @@ def as_document(
     return {
         "files": [{"path": str(path), "read": path.exists()} for path in loaded.files],
         "settings": [
-            {
-                "setting": one.name,
-                "value": msgspec.to_builtins(one.value, enc_hook=_plain),
-                "origin": one.origin,
-            }
+            {"setting": one.name, "value": _plain(one.value), "origin": one.origin}
             for one in _values(loaded, name)
         ],
         "proxies": proxies(environ),
     }
 
 
-def _lines(one: SettingValue) -> Iterator[tuple[str, Any]]:
-    """A list of sections has one line per setting of each section."""
-    if not _is_list_of_sections(one.value):
-        yield one.name, one.value
-        return
-    for index, section in enumerate(one.value):
-        yield from ((f"{one.name}[{index}].{key}", value) for key, value in _fields(section))
-
-
-def _fields(section: msgspec.Struct) -> Iterator[tuple[str, Any]]:
-    for key in section.__struct_fields__:
-        yield key, getattr(section, key)
-
-
-def _plain(value: Any) -> str:
-    """A value of a type that JSON lacks."""
-    return "***" if isinstance(value, Secret) else str(value)
+def _plain(value: Any) -> Any:
+    """The value for JSON."""
+    return msgspec.to_builtins(value, enc_hook=lambda each: "***" if isinstance(each, Secret) else str(each))
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a settings file in TOML."""
-    return {"$schema": _DRAFT, **_as_toml_has_it(schema_of(Settings))}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_as_toml_has_it(schema_of(Settings))}
 
 
 def _as_toml_has_it(node: Any) -> Any:
@@ -307,3 +271,34 @@ def _as_toml_has_it(node: Any) -> Any:
             return [_as_toml_has_it(value) for value in node]
         case _:
             return node
+
+
+@command("plans", consumer=False)
+def plans_(options: CommonOptions, as_json: JsonOption = False) -> int:
+    """Print the plans of Wazuh's console: consumers to paste into the settings. Needs no store."""
+    settings = options.read_settings().settings
+    api = console_api(settings, CLOCK)
+    plans = api.plans()
+    if as_json:
+        print_document(_plans_as_document(api.url, plans))
+    else:
+        lines = as_toml(plans, settings.cti.url).split("\n") if plans else ["# the console has no plans"]
+        print_result(options.console.masked("\n".join(map(escape, lines))))
+    return DONE
+
+
+def _plans_as_document(url: str, plans: Sequence[Plan]) -> dict[str, Any]:
+    """The contract of `plans --json`. `url`: the base URL of the console. `context` and `consumer` are null
+    for a feature that is no consumer."""
+    documents = []
+    for plan in plans:
+        features = [
+            {
+                **json_fields(each, "name", "type", "url"),
+                "context": each.address and each.address.context,
+                "consumer": each.address and each.address.consumer,
+            }
+            for each in plan.features
+        ]
+        documents.append({**json_fields(plan, "name", "is_public", "is_own"), "features": features})
+    return {"console": url, "plans": documents}

@@ -10,11 +10,10 @@ from typing import Annotated, Final
 
 import typer
 
-from ctisync.cli.app import app
-from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, common
+from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, command
 from ctisync.commands.passes import run_passes
+from ctisync.commands.status import as_table
 from ctisync.commands.status.read import read_status
-from ctisync.commands.status.render import as_table
 from ctisync.demo import DemoFeed, served
 from ctisync.errors import UsageError
 from ctisync.escaping import escape, quoted
@@ -29,31 +28,31 @@ CHANGES_LATER: Final = 2500
 _DATABASE: Final = "ctisync.db"
 
 
-@app.command()
-@common(config=False, consumer=False)
+@command(config=False, consumer=False)
 def demo(
     options: CommonOptions,
     keep: Annotated[
-        Path | None, typer.Option("--keep", metavar="DIR", help="Keep the database in this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Keep the database in this folder.")
     ] = None,
 ) -> int:
     """Run two passes against a built-in feed: no network, no services, a few seconds."""
-    console = options.console()
 
     def say(text: str) -> None:
         print_result(f"\n# {text}")
         flush_results()
 
+    # A proxy of the environment could not reach the built-in feed, to which go all requests.
+    os.environ |= {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}
     feed = DemoFeed(RECORDS)
     feed.publish_snapshot()
     feed.live_on(CHANGES_SINCE_SNAPSHOT)
-    with _folder(keep) as folder, served(feed) as url, _loopback_without_proxy():
+    with _folder(keep) as folder, served(feed) as url:
         settings = Settings(
             cti=CtiSettings(url=url),
             store=StoreSettings(url=f"sqlite:///{folder / _DATABASE}"),
             state_dir=folder,
         )
-        invocation = Invocation.of(settings, "sync", CLOCK, console)
+        invocation = Invocation.of(settings, "sync", CLOCK, options.console)
         say(f"The built-in feed is at {url}. It has a snapshot of {RECORDS:,} records, and later changes.")
         say("ctisync sync: the store is empty, so this pass loads the snapshot, then applies the changes.")
         code = run_passes(invocation)
@@ -89,20 +88,3 @@ def _folder(keep: Path | None) -> Iterator[Path]:
             f"cannot create the folder {folder}: {error.strerror}", hint="ctisync demo --keep DIR"
         ) from error
     yield folder
-
-
-@contextmanager
-def _loopback_without_proxy() -> Iterator[None]:
-    """In the block, requests to 127.0.0.1 use no proxy of the environment, which could not reach it."""
-    names = ("no_proxy", "NO_PROXY")
-    before = {name: os.environ.get(name) for name in names}
-    exceptions = ",".join(filter(None, (*dict.fromkeys(before.values()), "127.0.0.1")))
-    os.environ.update(dict.fromkeys(names, exceptions))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -7,19 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync import __version__
-from ctisync.cli.app import app
-from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, common, print_document
-from ctisync.commands.status.judge import (
-    CRITICAL,
-    OK,
-    UNKNOWN,
-    USUAL_THRESHOLDS,
-    WARNING,
-    despite_cooldown,
-    judge,
-    next_command,
-)
+from ctisync import __version__, wiring
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, command, json_fields, print_document
+from ctisync.commands.status import judge
 from ctisync.commands.status.read import ConsumerStatus, consumer_status
 from ctisync.console import Console, rfc3339
 from ctisync.core.health import CheckResult, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
@@ -32,32 +22,22 @@ from ctisync.settings.checks import SeveralMistakes
 from ctisync.settings.warnings import setting_warnings
 from ctisync.system.locks import diagnose as diagnose_lock
 from ctisync.system.process import print_result
-from ctisync.wiring import (
-    command_manager,
-    feed_certificates,
-    free_disk_space,
-    lock_path,
-    opened_feed,
-    opened_store,
-    share_of_records,
-)
 
 LONGEST_CHECK: Final = 20.0
 """Seconds for the feed, and for the Command Manager; the store has its own limit."""
 
-_CODES: Final = {"ok": OK, "warning": WARNING, "failed": CRITICAL}
+_CODES: Final = {"ok": judge.OK, "warning": judge.WARNING, "failed": judge.CRITICAL}
 
 
-@app.command()
-@common()
+@command()
 def doctor(options: CommonOptions, as_json: JsonOption = False) -> int:
     """Check everything that a pass needs, and print what to type. Changes nothing."""
-    console = options.console()
+    console = options.console
     try:
-        loaded = options.read_settings(console)
+        loaded = options.read_settings()
         consumers = options.consumers(loaded.settings)
     except CtisyncError as error:
-        results, code = _without_settings(error, console), UNKNOWN
+        results, code = _without_settings(error, console), judge.UNKNOWN
     else:
         results = diagnose(loaded, consumers, CLOCK, console)
         code = _CODES[worst(results)]
@@ -82,7 +62,7 @@ def diagnose(
         *_host(loaded, consumers),
         *guarded("disk", lambda: _disk(settings, snapshot_bytes, readable)),
         *feeds,
-        *_ends("feed-certificate", feed_certificates(settings), clock),
+        *_ends("feed-certificate", wiring.feed_certificates(settings), clock),
         *stores,
         *(each for one in readable for each in _content(one, clock)),
         *guarded("command-manager", lambda: _command_manager(settings, clock)),
@@ -100,13 +80,7 @@ def _without_settings(error: CtisyncError, console: Console) -> list[CheckResult
 def _as_document(results: Sequence[CheckResult]) -> dict[str, Any]:
     """The contract of `doctor --json`."""
     checks = [
-        {
-            "check": each.what,
-            "consumer": each.about,
-            "health": each.health,
-            "said": each.text,
-            "to_do": each.hint,
-        }
+        json_fields(each, check="what", consumer="about", health="health", said="text", to_do="hint")
         for each in results
     ]
     return {"health": worst(results), "checks": checks}
@@ -157,7 +131,7 @@ def _host(loaded: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[Che
     folder = settings.spool_folder
     yield diagnose_folder(folder, is_made=folder == settings.state_dir)
     for each in consumers:
-        yield msgspec.structs.replace(diagnose_lock(lock_path(settings, each)), about=str(each))
+        yield msgspec.structs.replace(diagnose_lock(wiring.lock_path(settings, each)), about=str(each))
 
 
 def _disk(
@@ -166,10 +140,10 @@ def _disk(
     from ctisync.system.folders import free_in, nearest
 
     filled = bool(readable) and all(one.state.content for one in readable)
-    folder, share = settings.spool_folder, share_of_records(settings)
+    folder, share = settings.spool_folder, wiring.share_of_records(settings)
     on_disk = free_in(nearest(folder))
     yield judge_disk_space(
-        str(folder), free_disk_space(settings), snapshot_bytes, share, filled=filled, on_disk=on_disk
+        str(folder), wiring.free_disk_space(settings), snapshot_bytes, share, filled=filled, on_disk=on_disk
     )
 
 
@@ -183,7 +157,7 @@ def _feeds(
     for consumer in consumers:
         size = None
         try:
-            with opened_feed(settings, consumer, clock, console) as feed:
+            with wiring.opened_feed(settings, consumer, clock, console) as feed:
                 checks, size = feed.diagnose()
         except CtisyncError as error:
             checks = [failed("feed", error.message, error.hint, about=consumer)]
@@ -200,7 +174,7 @@ def _store(
     readable: list[ConsumerStatus] = []
 
     def checks() -> Iterator[CheckResult]:
-        with opened_store(settings, clock, read_only=True) as store:
+        with wiring.opened_store(settings, clock, read_only=True) as store:
             results = list(store.diagnose(consumers))
             yield from results
             yield from _ends("store-certificate", store.certificates(), clock)
@@ -217,11 +191,11 @@ def _store(
 
 def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:
     now, state = clock.now(), one.state
-    code, why = judge(one, USUAL_THRESHOLDS, now)
-    hint = next_command(one, now) or despite_cooldown("ctisync sync", state, now)
-    if code == OK:
+    code, why = judge.judge(one, judge.USUAL_THRESHOLDS, now)
+    hint = judge.next_command(one, now) or judge.despite_cooldown("ctisync sync", state, now)
+    if code == judge.OK:
         yield ok("content", why, about=one.consumer)
-    elif code == CRITICAL and (state.content or state.phase == "blocked"):
+    elif code == judge.CRITICAL and (state.content or state.phase == "blocked"):
         yield failed("content", why, hint, about=one.consumer)
     else:
         yield warning("content", why, hint, about=one.consumer)
@@ -231,7 +205,7 @@ def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:
 
 
 def _command_manager(settings: Settings, clock: Clock) -> Iterator[CheckResult]:
-    manager = command_manager(settings, clock)
+    manager = wiring.command_manager(settings, clock)
     if manager is None:
         yield ok("command-manager", "no Command Manager is configured: ctisync sends no update commands")
     else:

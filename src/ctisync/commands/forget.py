@@ -1,15 +1,14 @@
 """`ctisync forget`: remove all that a store has of one consumer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import typer
 
-from ctisync.cli.app import app
-from ctisync.cli.invocation import CLOCK, CommonOptions, DryRunOption, common
+from ctisync.cli.invocation import CLOCK, CommonOptions, DryRunOption, command, consumer_named
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.words import bytes_as_text, counted
 from ctisync.errors import DONE, AnotherPass, ConfigurationError, StoreUnavailable, UsageError
@@ -19,8 +18,6 @@ from ctisync.settings.checks import check_consumers
 from ctisync.system.locks import read_lock
 from ctisync.system.process import confirm, print_result
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_store
-
-_COMMAND: Final = "ctisync forget"
 
 
 class StoredData(msgspec.Struct, frozen=True):
@@ -32,28 +29,24 @@ class StoredData(msgspec.Struct, frozen=True):
     footprint: Footprint
     files: tuple[Path, ...]
     locked: tuple[Consumer, ...]
-    is_configured: bool
 
     @property
     def is_empty(self) -> bool:
         return self.footprint == Footprint() and not self.files
 
 
-@app.command()
-@common(consumer=False)
+@command(consumer=False)
 def forget(
     options: CommonOptions,
     consumer: Annotated[
         str | None,
-        typer.Option(
-            "--consumer", metavar="NAME", help="The consumer to remove; it need not be configured any more."
-        ),
+        typer.Option(metavar="NAME", help="The consumer to remove; it need not be configured any more."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     dry_run: DryRunOption = False,
 ) -> int:
     """Remove a consumer from the store: content, state, history, lease, downloads."""
-    settings = options.read_settings(options.console()).settings
+    settings = options.read_settings().settings
     if consumer is None:
         names = ", ".join(map(str, settings.followed))
         raise UsageError(
@@ -64,14 +57,16 @@ def forget(
     if dry_run:
         print_result("\n".join(map(escape, _lines(data))))
         return DONE
-    _refuse_during_pass(settings, data)
+    for each in data.locked:  # before ctisync asks for confirmation
+        if (who := read_lock(lock_path(settings, each)).who) is not None:
+            raise AnotherPass(f"{data.consumer}: another pass is running: {who}")
     if not data.is_empty:
         if not yes:
             _confirm(data)
         _remove(settings, data)
     if not options.quiet:
         removed = f"removed {data.consumer} from {data.store}"
-        if data.is_configured:
+        if data.consumer in settings.followed:
             removed += "; it is still in the settings, so the next pass loads it again"
         print_result(escape(_no_data(data) if data.is_empty else removed))
     return DONE
@@ -82,25 +77,25 @@ def _read(settings: Settings, name: str) -> StoredData:
     from ctisync.feed.snapshot.spool import downloads  # `--help` needs none of it
 
     with opened_store(settings, CLOCK, read_only=True) as store:
-        consumer = _consumer_named(name, settings, store.consumers())
-        of_passes, of_verify = (
-            list(downloads(lock_path(settings, each))) for each in (consumer, beside_passes(consumer))
-        )
-        return StoredData(
-            store=store.name,
-            consumer=consumer,
-            footprint=store.footprint(consumer),
-            files=(*of_passes, *of_verify),
-            locked=(consumer, *[beside_passes(consumer)] * bool(of_verify)),
-            is_configured=consumer in settings.followed,
-        )
+        consumer = consumer_named(name, (*store.consumers(), *settings.followed))
+        consumer = consumer or _removed_consumer(name, settings)
+        names = (consumer, beside_passes(consumer))
+        of_passes, of_verify = (list(downloads(lock_path(settings, each))) for each in names)
+        footprint, locked = store.footprint(consumer), names if of_verify else (consumer,)
+        return StoredData(store.name, consumer, footprint, (*of_passes, *of_verify), locked)
 
 
-def _refuse_during_pass(settings: Settings, data: StoredData) -> None:
-    """Raises AnotherPass before ctisync asks for confirmation or reports that there is no data."""
-    for each in data.locked:
-        if (who := read_lock(lock_path(settings, each)).who) is not None:
-            raise AnotherPass(f"{data.consumer}: another pass is running: {who}")
+def _removed_consumer(name: str, settings: Settings) -> Consumer:
+    """A consumer that is neither in the settings nor in the store, and may be removed already. Its context is
+    the default, unless `name` has one."""
+    context, slash, below = name.partition("/")
+    consumer = Consumer(context, below) if slash else Consumer(name=name)
+    try:
+        check_consumers((consumer,), "--consumer")
+    except ConfigurationError as error:
+        hint = f"ctisync forget --consumer {quoted(settings.followed[0])}"
+        raise UsageError(error.message, hint=hint) from error
+    return consumer
 
 
 def _confirm(data: StoredData) -> None:
@@ -116,9 +111,8 @@ def _confirm(data: StoredData) -> None:
 def _remove(settings: Settings, data: StoredData) -> None:
     """Remove all of it. Raises AnotherPass while a pass is running, on this or another host."""
     with ExitStack() as opened:
-        host_lock, *_ = [
-            opened.enter_context(consumer_lock(settings, each, CLOCK, _COMMAND)) for each in data.locked
-        ]
+        locks = [consumer_lock(settings, each, CLOCK, "ctisync forget") for each in data.locked]
+        host_lock, *_ = [opened.enter_context(each) for each in locks]
         with opened_store(settings, CLOCK, host_lock=host_lock) as store:
             store.forget(data.consumer)
         for path in data.files:
@@ -151,25 +145,3 @@ def _lines(data: StoredData) -> Iterator[str]:
     if data.files:
         size = bytes_as_text(sum(path.lstat().st_size for path in data.files if path.exists()))
         yield f"  downloads  {counted(len(data.files), 'file')}, {size}: {data.files[0].parent}"
-
-
-def _consumer_named(name: str, settings: Settings, stored: Sequence[Consumer]) -> Consumer:
-    """A consumer of the settings or of the store, by name or as context/name. One that is in neither may be
-    removed already; its context is the default, unless `name` has one."""
-    followed = settings.followed
-    consumers = {str(each): each for each in (*stored, *followed)}.values()
-    matches = [each for each in consumers if name in (each.name, str(each))]
-    if len(matches) > 1:
-        raise UsageError(
-            f"several consumers match {name}: {', '.join(map(str, matches))}",
-            hint=f"ctisync forget --consumer {quoted(matches[0])}",
-        )
-    if matches:
-        return matches[0]
-    context, slash, below = name.partition("/")
-    consumer = Consumer(context, below) if slash else Consumer(name=name)
-    try:
-        check_consumers((consumer,), "--consumer")
-    except ConfigurationError as error:
-        raise UsageError(error.message, hint=f"ctisync forget --consumer {quoted(followed[0])}") from error
-    return consumer

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TextIO
 import msgspec
 import typer
 
-from ctisync.cli.app import app
-from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonOption, common, print_document
+from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonOption, command, print_document
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.core.words import bytes_as_text
@@ -49,19 +48,15 @@ class History(NamedTuple):
     consumers: list[Passes]
 
 
-@app.command()
-@common()
+@command()
 def history(
     options: CommonOptions,
     last: Annotated[
         int | None,
-        typer.Option(
-            "--last", metavar="N", min=1, max=MOST_PASSES, help="Number of passes; 20 by default in a table."
-        ),
+        typer.Option(metavar="N", min=1, max=MOST_PASSES, help="Number of passes; 20 by default in a table."),
     ] = None,
     html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a self-contained HTML page with charts."),
+        Path | None, typer.Option(metavar="FILE", help="Write a self-contained HTML page with charts.")
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -115,17 +110,14 @@ def _report(report: PassReport) -> dict[str, Any]:
 def as_table(history: History, stream: TextIO) -> Drawn:
     """One table per consumer, in the width and colours that `stream` supports: a line per pass, with bars for
     the duration and the offsets behind."""
-
-    from rich.text import Text  # only a table needs rich, which takes long to import
-
-    from ctisync.commands.printing import drawn
+    from ctisync.commands.printing import cell, drawn  # only a table needs rich, which takes long to import
 
     def draw(console: "Console") -> None:
         for number, (consumer, reports) in enumerate(history.consumers):
             if number:
                 console.print()
-            console.print(Text(str(consumer), style="bold"))
-            console.print(_table(reports, console.width) if reports else Text("  the history is empty"))
+            console.print(cell(str(consumer), "bold"))
+            console.print(_table(reports, console.width) if reports else "  the history is empty")
 
     return drawn(stream, draw)
 

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
+from ctisync import errors
 from ctisync.cli.invocation import Invocation
 from ctisync.console import Console
 from ctisync.console.sentences import closing
@@ -17,17 +18,8 @@ from ctisync.core.incidents import Incident, Incidents, News, after, merged, new
 from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft, Ended, PassReport, Reason
-from ctisync.errors import (
-    DONE,
-    AnotherPass,
-    CtisyncError,
-    HookFailed,
-    Stopped,
-    StoreUnavailable,
-    UsageError,
-    worst,
-)
 from ctisync.escaping import quoted
+from ctisync.ports import Feed, Store
 from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import run_pass
 from ctisync.system import process
@@ -36,15 +28,9 @@ from ctisync.system.folders import foreign_link, network_disk_risk
 from ctisync.system.process import StopRequested, only_ctisync_errors
 from ctisync.wiring import command_manager, consumer_lock, lock_path, opened_feed, opened_store
 
-if TYPE_CHECKING:
-    from ctisync.ports import Feed, Store
-
 _HISTORY_SECONDS: Final = 10.0
 _HURRIED_SECONDS: Final = 1.0
 """Seconds for writing the history; the second value after a signal or an error of the store."""
-
-Hook = Callable[[Reason, Incident], bool]
-"""Runs the hook of this reason, if there is one. Returns whether it succeeded."""
 
 _LARGEST_FILE: Final = 1 << 16
 """Bytes that are read of the file with the alerts."""
@@ -55,7 +41,7 @@ _QUICK: Final = 0.5
 """Seconds: if the stop took longer, the store did not answer, and ctisync does not ask it again."""
 
 
-OnePass = Callable[[Parts, "Feed"], Ended]
+OnePass = Callable[[Parts, Feed], Ended]
 """A pass with the lock held and the store and the feed open. The feed is the same as in the parts, for a
 command that needs more of it than a pass does."""
 
@@ -68,7 +54,7 @@ def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
     """
     process.use_one_arena()
     if invocation.metrics is not None and invocation.metrics != STDOUT:
-        _check_folder(absolute(invocation.metrics, "--metrics", UsageError).parent)
+        _check_folder(absolute(invocation.metrics, "--metrics", errors.UsageError).parent)
     if (risk := network_disk_risk(invocation.settings.spool_folder)) is not None:
         invocation.console.event("warning", "network-disk", why=risk.text, hint=risk.hint)
     _ping(invocation, "start", invocation.policy.mode)
@@ -77,14 +63,14 @@ def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
     reports = [each.report for each in alerted]
     if reports and invocation.metrics is not None:
         _write_metrics(invocation, reports, invocation.metrics)
-    bad = [report.why for report in reports if report.exit_code != DONE]
+    bad = [report.why for report in reports if report.exit_code != errors.DONE]
     if reports and not bad:
         _ping(invocation, "success", reports[0].why)
     elif any(each.sent.alerts for each in alerted):
         _ping(invocation, "fail", "; ".join(bad))
     for each in alerted:
         each.remember()
-    return worst([code for code, _ in ended])
+    return errors.worst([code for code, _ in ended])
 
 
 def _pass_and_hooks(
@@ -107,21 +93,21 @@ def _pass_and_hooks(
                 opened_store(invocation.settings, clock, host_lock=host_lock) as store,
             ):
                 ended = _pass(invocation, consumer, draft, store, one_pass)
-        except CtisyncError as error:  # the lock, or the store, before there was a pass
+        except errors.CtisyncError as error:  # the lock, or the store, before there was a pass
             ended = _print_end(draft.ended(error, clock.monotonic()), console)
-        if isinstance(ended.error, AnotherPass):
+        if isinstance(ended.error, errors.AnotherPass):
             return ended.error.exit_code, None
         report = ended.report
         alerts = Alerts(invocation, consumer, report, draft.incidents)
         hooks_are_good = not report.updated or _run_hook(invocation, report, "update")
-        hooks_are_good &= alerts.send(partial(_run_hook, invocation, report))
-    if report.exit_code == DONE and not hooks_are_good:
-        return HookFailed.exit_code, alerts
+        hooks_are_good &= alerts.send()
+    if report.exit_code == errors.DONE and not hooks_are_good:
+        return errors.HookFailed.exit_code, alerts
     return report.exit_code, alerts
 
 
 def _pass(
-    invocation: Invocation, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass | None
+    invocation: Invocation, consumer: Consumer, draft: Draft, store: Store, one_pass: OnePass | None
 ) -> Ended:
     """Run the pass, print how it ended, and add it to the history while the store is open."""
     clock, console, keep = invocation.clock, invocation.console, invocation.settings.history
@@ -140,16 +126,16 @@ def _pass(
                 report=draft,
             )
             ended = run_pass(parts) if one_pass is None else one_pass(parts, feed)
-    except CtisyncError as error:
+    except errors.CtisyncError as error:
         ended = draft.ended(error, clock.monotonic())
     except StopRequested as stop:
         if clock.monotonic() - stop.at < _QUICK:
-            stopped = Stopped(stop.signal_number, draft.after_stop)
+            stopped = errors.Stopped(stop.signal_number, draft.after_stop)
             ended = _masked(draft.ended(stopped, clock.monotonic()), console)
             _remember(store, ended.report, keep, console, _HURRIED_SECONDS)
         raise
     ended = _print_end(ended, console)
-    if not isinstance(ended.error, AnotherPass):
+    if not isinstance(ended.error, errors.AnotherPass):
         _remember(store, ended.report, keep, console, _HISTORY_SECONDS)
     return ended
 
@@ -170,7 +156,7 @@ def _masked(ended: Ended, console: Console) -> Ended:
     return ended._replace(report=msgspec.structs.replace(ended.report, why=why))
 
 
-def _remember(store: "Store", report: PassReport, keep: int, console: Console, within: float) -> None:
+def _remember(store: Store, report: PassReport, keep: int, console: Console, within: float) -> None:
     """Add the report to the history, which keeps the `keep` newest of the consumer; none if `keep` is 0.
 
     An error is logged and has no other effect. If the pass could not read the store at all, ctisync does not
@@ -178,11 +164,11 @@ def _remember(store: "Store", report: PassReport, keep: int, console: Console, w
     """
     if not keep or report.phase is None:
         return
-    store_failed = report.exit_code == StoreUnavailable.exit_code
+    store_failed = report.exit_code == errors.StoreUnavailable.exit_code
     try:
         with only_ctisync_errors():
             store.remember(report, keep, _HURRIED_SECONDS if store_failed else within)
-    except CtisyncError as error:
+    except errors.CtisyncError as error:
         if not store_failed:  # otherwise the error of the pass says it
             console.event("warning", "history-not-written", consumer=report.consumer, why=error.message)
 
@@ -199,7 +185,7 @@ def _run_hook(
     try:
         with only_ctisync_errors():
             run_hook(argv, reason, report, invocation.settings.hooks.timeout, incident)
-    except CtisyncError as error:
+    except errors.CtisyncError as error:
         invocation.console.error(error)
         return False
     invocation.console.event("info", "hook-done", consumer=report.consumer, hook=f"on_{reason}")
@@ -207,28 +193,25 @@ def _run_hook(
 
 
 def _check_folder(folder: Path) -> None:
-    if (fault := foreign_link(folder)) is not None:
-        raise UsageError(f"--metrics: {fault.text}", hint=f"ls -ld {quoted(folder)}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"--metrics: cannot write to the folder {folder}", hint=f"ls -ld {quoted(folder)}")
+    fault = foreign_link(folder)
+    if fault is not None or not os.access(folder, os.W_OK | os.X_OK):
+        why = f"cannot write to the folder {folder}" if fault is None else fault.text
+        raise errors.UsageError(f"--metrics: {why}", hint=f"ls -ld {quoted(folder)}")
 
 
 def _write_metrics(invocation: Invocation, reports: Sequence[PassReport], path: Path) -> None:
     from ctisync.notifications.metrics import write
 
-    why = _failure(lambda: write(reports, path))
-    if why is not None:
+    if (why := _failure(lambda: write(reports, path))) is not None:
         invocation.console.event("warning", "metrics-not-written", file=path, why=why)
 
 
 def _ping(invocation: Invocation, what: Literal["start", "success", "fail"], text: str) -> None:
-    url = invocation.settings.ping_url
-    if url is None:
+    if (url := invocation.settings.ping_url) is None:
         return
     from ctisync.notifications.hooks import ping
 
-    why = _failure(lambda: ping(url.reveal(), what, text))
-    if why is not None:
+    if (why := _failure(lambda: ping(url.reveal(), what, text))) is not None:
         invocation.console.event("warning", "ping-failed", ping=what, why=why)
 
 
@@ -237,8 +220,8 @@ def _failure(work: Callable[[], str | None]) -> str | None:
     try:
         with only_ctisync_errors():
             return work()
-    except CtisyncError as error:
-        cause = error.__cause__
+    except errors.CtisyncError as error:
+        cause = error.__cause__ if isinstance(error, errors.Unexpected) else None
         return cause.strerror if isinstance(cause, OSError) and cause.strerror else error.message
 
 
@@ -251,18 +234,15 @@ class Alerts:
     """
 
     def __init__(
-        self,
-        invocation: Invocation,
-        consumer: Consumer,
-        report: PassReport,
-        stored: Incidents,
+        self, invocation: Invocation, consumer: Consumer, report: PassReport, stored: Incidents
     ) -> None:
         """`stored`: the alerted incidents in the state that the pass last read."""
         self.report = report
         self._invocation = invocation
         self._consumer = consumer
+        self._opened_store = partial(opened_store, invocation.settings, invocation.clock)
         self._file = lock_path(invocation.settings, consumer).with_suffix(".alerts")
-        self._store_fails = report.phase is None or report.exit_code == StoreUnavailable.exit_code
+        self._store_fails = report.phase is None or report.exit_code == errors.StoreUnavailable.exit_code
         hooks, pings = invocation.settings.hooks, invocation.settings.ping_url is not None
         incidents, self._over = report.incidents(timedelta(seconds=hooks.stale_after))
         alerting = {"error": hooks.on_error, "stale": hooks.on_stale}
@@ -271,13 +251,14 @@ class Alerts:
         self.sent = News((), ())
         """What was reported. An alert whose hook failed is not: the next pass sends it again."""
 
-    def send(self, hook: Hook) -> bool:
+    def send(self) -> bool:
         """Run the hooks. Returns whether all succeeded."""
         if not (self._incidents or self._alerted):
             return True
         self._alerted = self._read()
         again_after = timedelta(seconds=self._invocation.settings.hooks.again_after)
         due = news(self._alerted, self._incidents, self._over, again_after, self.report.ended_at)
+        hook = partial(_run_hook, self._invocation, self.report)
         alerts = tuple(each for each in due.alerts if hook(each.reason, each))
         over = tuple(each for each in due.over if hook("recovered", each))
         self.sent = News(alerts, over)
@@ -287,42 +268,29 @@ class Alerts:
         """Store what was sent. Best effort: if neither the store nor the file can, the next pass alerts
         again."""
         incidents = after(self._alerted, self.sent)
-        if incidents == self._alerted:
-            return
-        try:
-            with only_ctisync_errors():
-                if not self._store_fails and self._stored(incidents):
-                    self._file.unlink(missing_ok=True)
-                else:
-                    with atomic_write(self._file, mode=0o600) as file:
-                        file.write(msgspec.json.encode(incidents))
-        except CtisyncError as error:
-            self._invocation.console.event(
-                "warning", "alerts-not-remembered", consumer=str(self._consumer), why=error.message
-            )
+        if incidents != self._alerted and (why := _failure(lambda: self._save(incidents))) is not None:
+            console, consumer = self._invocation.console, str(self._consumer)
+            console.event("warning", "alerts-not-remembered", consumer=consumer, why=why)
 
     def _read(self) -> Incidents:
         """As they are now: a pass on another host may have alerted since this one began."""
-        if self._store_fails:
-            return self._alerted
-        try:
-            with only_ctisync_errors(), self._store() as store:
-                return merged(store.read_state(self._consumer).incidents, self._in_file())
-        except CtisyncError:
-            self._store_fails = True
-            return self._alerted
+        if not self._store_fails:
+            try:
+                with only_ctisync_errors(), self._opened_store() as store:
+                    return merged(store.read_state(self._consumer).incidents, self._in_file())
+            except errors.CtisyncError:
+                self._store_fails = True
+        return self._alerted
 
-    def _stored(self, incidents: Incidents) -> bool:
-        try:
-            with only_ctisync_errors(), self._store() as store:
+    def _save(self, incidents: Incidents) -> None:
+        if not self._store_fails:
+            with suppress(errors.CtisyncError), only_ctisync_errors(), self._opened_store() as store:
                 state = store.read_state(self._consumer)
                 store.record_check(self._consumer, msgspec.structs.replace(state, incidents=incidents))
-        except CtisyncError:
-            return False
-        return True
-
-    def _store(self) -> AbstractContextManager["Store"]:
-        return opened_store(self._invocation.settings, self._invocation.clock)
+                self._file.unlink(missing_ok=True)
+                return
+        with atomic_write(self._file, mode=0o600) as file:
+            file.write(msgspec.json.encode(incidents))
 
     def _in_file(self) -> Incidents:
         try:

@@ -5,30 +5,19 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ctisync.cli.invocation import Invocation
-from ctisync.core.catalog import (
-    OFFSETS,
-    Packaged,
-    WrongManifest,
-    is_manifest,
-    manifest_entries,
-    owner,
-    packaged,
-)
+from ctisync.core.catalog import Packaged, WrongManifest, manifest_entries, mentions_snapshots, packaged
 from ctisync.core.model import Consumer, Json
 from ctisync.errors import SnapshotRefused, UsageError
 from ctisync.escaping import quoted
-from ctisync.ports import Clock, Log
-from ctisync.settings import Settings
+from ctisync.ports import Feed, Log, SnapshotFile
 from ctisync.system.files import expand_home, open_any
 from ctisync.system.process import standard_input
-
-if TYPE_CHECKING:
-    from ctisync.ports import Feed, SnapshotFile
+from ctisync.wiring import opened_snapshot_file
 
 _STDIN: Final = "-"
 _MANIFEST: Final = "manifest.json"
@@ -38,98 +27,32 @@ _MOST_NAMED: Final = 10
 
 
 class SnapshotSource(NamedTuple):
-    """One snapshot to load: for which consumer, from where (a file, an address, or `-`), and its entry in a
-    manifest, if it has one."""
+    """One snapshot: for which consumer, from where (a file, an address, or `-`), and its entry in a manifest,
+    if it has one."""
 
     consumer: Consumer
     location: str
     entry: Packaged | None = None
 
-
-class _Package:
-    """A manifest and the folder that it is in.
-
-    `option`: the option that names the snapshot. `consumers`: those of the call.
-    """
-
-    def __init__(self, folder: Path, consumers: Sequence[Consumer], option: str) -> None:
-        self._folder = folder
-        self._consumers = consumers
-        self._option = option
-        self.path = folder / _MANIFEST
-        self.entries: dict[str, Json] = {}
-        self._text = b""
-
-    def read(self) -> bool:
-        """False if there is no manifest. Raises SnapshotRefused for one that cannot be used."""
-        try:
-            with open_any(self.path) as file:
-                self._text = file.read(_LARGEST + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            raise UsageError(
-                f"{self.path} cannot be read: {error.strerror}", hint=f"ls -ld {quoted(self.path)}"
-            ) from error
-        if len(self._text) > _LARGEST:
-            raise self._wrong(f"it has more than {_LARGEST} bytes", "FILE")
-        try:
-            self.entries = manifest_entries(self._text)
-        except WrongManifest as error:
-            raise self._wrong(error, "FILE") from None
-        return True
-
-    @property
-    def is_of_another_program(self) -> bool:
-        """Whether nothing in it looks like an entry of a snapshot. Half a manifest does."""
-        return not is_manifest(self.entries) and not any(
-            f'"{each}"'.encode() in self._text for each in OFFSETS
-        )
-
-    def entry(self, file: str) -> Packaged:
-        try:
-            return packaged(self.entries, file)
-        except WrongManifest as error:
-            raise self._wrong(error, quoted(self._folder / file), file) from None
-
-    def of(self, consumer: Consumer) -> SnapshotSource | None:
-        """The snapshot of the consumer; None without one. Raises UsageError if there are two, or if its file
-        is missing."""
-        files = [file for file in self.entries if self.entry(file).is_of(consumer)]
-        if not files:
+    def open_file(self, invocation: Invocation) -> SnapshotFile | None:
+        """The snapshot, if it is a file; None if it needs a download. Raises UsageError if it cannot be
+        read."""
+        if _is_remote(self.location):
             return None
-        if len(files) > 1:
-            raise UsageError(
-                f"{self.path} has {len(files)} snapshots of {consumer}: {', '.join(files)}",
-                hint=f"pass the right one: {self._option} {quoted(self._folder / files[0])}",
-            )
-        (file,) = files
-        path = self._folder.absolute() / file  # not `-`, nor `~name`
-        if Path(file).name != file or not _is_file(path):
-            raise UsageError(
-                f"{self.path} names {file}, which is not a file in {self._folder}",
-                hint=f"copy all files of the package; check with: ls -l {quoted(self._folder)}",
-            )
-        return SnapshotSource(consumer, str(path), self.entry(file))
+        path = expand_home(Path(self.location), "--from")
+        return opened_snapshot_file(path, invocation.settings, self.consumer, invocation.clock)
 
-    def contents(self) -> str:
-        """What it has, for messages."""
-        files = [f"{self.entry(file)} in {file}" for file in sorted(self.entries)]
-        return ", ".join(files[:_MOST_NAMED]) or "nothing"
+    def download(self, feed: Feed) -> SnapshotFile:
+        """The snapshot from an address or standard input, as a file."""
+        if self.location == _STDIN:
+            return feed.store_stream(standard_input(), self.location)
+        return feed.fetch_from(self.location, keep_alive=lambda: None)
 
-    def or_offset(self, instead: str, file: str, name: str = "") -> str:
-        """A hint: what to do, or, for a load, how to pass the offset. `name`: of the file in the manifest."""
-        if self._option != "--from":
-            return instead
-        entry = self.entries.get(name)
-        owners = [each for each in self._consumers if _names(entry, each)] or self._consumers
-        consumer = quoted(owners[0]) if len(owners) == 1 else "NAME"
-        named = f" --consumer {consumer}" if len(self._consumers) > 1 else ""
-        return f"{instead}, or pass its offset: ctisync init-snapshot{named} --from {file} --offset N"
+    def offset_of(self, file: SnapshotFile) -> tuple[int, str]:
+        """The offset of the snapshot, and where it is from, as in `snapshot_offset`."""
+        from ctisync.feed.snapshot.file import snapshot_offset  # `--help` needs none of it
 
-    def _wrong(self, error: object, file: str, name: str = "") -> SnapshotRefused:
-        hint = self.or_offset("copy the package again", file, name)
-        return SnapshotRefused(f"{self.path}: {error}", hint=hint)
+        return snapshot_offset(file, self.location, None if self.entry is None else self.entry.offset)
 
 
 def snapshot_sources(
@@ -143,7 +66,7 @@ def snapshot_sources(
     """
     if location.startswith("file:///"):
         location = url2pathname(urlsplit(location).path)
-    if location == _STDIN or "://" in location:
+    if _is_remote(location):
         return []
     if not location:
         raise UsageError(f"{option} is empty", hint=f"pass a file, a folder or an address to {option}")
@@ -155,10 +78,11 @@ def snapshot_sources(
             f"the snapshot {path} cannot be read: {getattr(error, 'strerror', error)}",
             hint=f"pass a readable file or an address to {option}",
         ) from error
-    if path.name == _MANIFEST or is_folder:
-        sources = _of_folder(path if is_folder else path.parent, consumers, named, log, option)
+    package = _Package(path if is_folder else path.parent, consumers, option)
+    if is_folder or path.name == _MANIFEST:
+        sources = package.sources(named=named, log=log)
     else:
-        sources = _of_file(path, location, consumers, option)
+        sources = package.source_of_file(path, location)
     for each in sources:
         log.event("info", "package-read", consumer=each.consumer, file=each.location)
     return sources
@@ -178,93 +102,132 @@ def sources_to_load(invocation: Invocation, location: str, offset: int | None) -
     return [SnapshotSource(invocation.only_consumer("--from loads"), location)]
 
 
-def _of_folder(
-    folder: Path, consumers: Sequence[Consumer], named: bool, log: Log, option: str
-) -> list[SnapshotSource]:
-    package = _Package(folder, consumers, option)
-    if not package.read():
-        raise UsageError(
-            f"{folder} is a folder without {_MANIFEST}",
-            hint=f"pass one snapshot: {option} {quoted(folder)}/FILE",
-        )
-    sources = {consumer: package.of(consumer) for consumer in consumers}
-    missing = [consumer for consumer, source in sources.items() if source is None]
-    if missing and (named or len(missing) == len(sources)):
-        raise UsageError(
-            f"{package.path} has no snapshot of {missing[0]}; it has {package.contents()}",
-            hint="set context and consumer in consumers as the package has them, or pass another package",
-        )
-    for consumer in missing:
-        log.event("warning", "not-in-package", consumer=consumer, file=package.path)
-    return [source for source in sources.values() if source is not None]
+def _is_remote(location: str) -> bool:
+    """Whether it is an address or standard input, not a file or a folder."""
+    return location == _STDIN or "://" in location
 
 
-def _of_file(path: Path, location: str, consumers: Sequence[Consumer], option: str) -> list[SnapshotSource]:
-    package = _Package(path.parent, consumers, option)
-    try:
-        if not package.read() or package.is_of_another_program:
+class _Package:
+    """A folder, and the manifest of the snapshots in it. `consumers`: those of the call; `option`: the one
+    that names the folder, or a file in it."""
+
+    def __init__(self, folder: Path, consumers: Sequence[Consumer], option: str) -> None:
+        self._folder = folder
+        self._consumers = consumers
+        self._option = option
+        self._path = folder / _MANIFEST
+
+    def sources(self, *, named: bool, log: Log) -> list[SnapshotSource]:
+        """The snapshots of the consumers. One without a snapshot is left out, unless it is `named`."""
+        text = self._read()
+        if text is None:
+            raise UsageError(
+                f"{self._folder} is a folder without {_MANIFEST}",
+                hint=f"pass one snapshot: {self._option} {quoted(self._folder)}/FILE",
+            )
+        entries = self._entries(text)
+        packages = {file: self._entry(entries, file) for file in entries}
+        sources = [each for one in self._consumers for each in self._source_of(one, packages)]
+        owners = {each.consumer for each in sources}
+        missing = [each for each in self._consumers if each not in owners]
+        if missing and (named or not sources):
+            contents = [f"{packages[file]} in {file}" for file in sorted(packages)]
+            raise UsageError(
+                f"{self._path} has no snapshot of {missing[0]}; it has "
+                f"{', '.join(contents[:_MOST_NAMED]) or 'nothing'}",
+                hint="set context and consumer in consumers as the package has them, or pass another package",
+            )
+        for consumer in missing:
+            log.event("warning", "not-in-package", consumer=consumer, file=self._path)
+        return sources
+
+    def source_of_file(self, path: Path, location: str) -> list[SnapshotSource]:
+        """The snapshot in the file, by its entry; none without a manifest, or beside that of another
+        program."""
+        text = self._read()
+        if text is None or not mentions_snapshots(text):
             return []
-    except SnapshotRefused:
-        if package.is_of_another_program:
+        entries = self._entries(text)
+        if path.name not in entries:
+            raise UsageError(
+                f"{self._path} has no entry for {path.name}; it has "
+                f"{', '.join(sorted(entries)[:_MOST_NAMED])}",
+                hint=self._or_offset("give the file its name in the manifest", quoted(path)),
+            )
+        entry = self._entry(entries, path.name)
+        for consumer in self._consumers:
+            if entry.is_of(consumer):
+                return [SnapshotSource(consumer, location, entry)]
+        raise UsageError(
+            f"{path.name} is a snapshot of {entry}, not of {', '.join(map(str, self._consumers))} "
+            f"(by {self._path})",
+            hint=f"pass the snapshot of {quoted(self._consumers[0])}, or add {quoted(entry)} to consumers",
+        )
+
+    def _source_of(self, consumer: Consumer, packages: dict[str, Packaged]) -> list[SnapshotSource]:
+        """The snapshot of the consumer, if there is one."""
+        files = [file for file, entry in packages.items() if entry.is_of(consumer)]
+        if not files:
             return []
-        raise
-    if path.name not in package.entries:
-        names = ", ".join(sorted(package.entries)[:_MOST_NAMED])
-        raise UsageError(
-            f"{package.path} has no entry for {path.name}; it has {names}",
-            hint=package.or_offset("give the file its name in the manifest", quoted(path)),
-        )
-    entry = package.entry(path.name)
-    owner_of_file = next((each for each in consumers if entry.is_of(each)), None)
-    if owner_of_file is None:
-        expected = ", ".join(map(str, consumers))
-        raise UsageError(
-            f"{path.name} is a snapshot of {entry}, not of {expected} (by {package.path})",
-            hint=f"pass the snapshot of {quoted(consumers[0])}, or add {quoted(entry)} to consumers",
-        )
-    return [SnapshotSource(owner_of_file, location, entry)]
+        if len(files) > 1:
+            raise UsageError(
+                f"{self._path} has {len(files)} snapshots of {consumer}: {', '.join(files)}",
+                hint=f"pass the right one: {self._option} {quoted(self._folder / files[0])}",
+            )
+        file = files[0]
+        path = self._folder.absolute() / file  # not `-`, nor `~name`
+        if Path(file).name != file or not os.path.isfile(path):  # noqa: PTH113  # for any name
+            raise UsageError(
+                f"{self._path} names {file}, which is not a file in {self._folder}",
+                hint=f"copy all files of the package; check with: ls -l {quoted(self._folder)}",
+            )
+        return [SnapshotSource(consumer, str(path), packages[file])]
 
+    def _read(self) -> bytes | None:
+        """The text of the manifest; None without one."""
+        try:
+            with open_any(self._path) as file:
+                return file.read(_LARGEST + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UsageError(
+                f"{self._path} cannot be read: {error.strerror}", hint=f"ls -ld {quoted(self._path)}"
+            ) from error
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # too long a name, a folder that cannot be searched
-        return False
+    def _entries(self, text: bytes) -> dict[str, Json]:
+        if len(text) > _LARGEST:
+            raise self._wrong(f"it has more than {_LARGEST} bytes", "FILE")
+        try:
+            return manifest_entries(text)
+        except WrongManifest as error:
+            raise self._wrong(error, "FILE") from None
 
+    def _entry(self, entries: dict[str, Json], file: str) -> Packaged:
+        try:
+            return packaged(entries, file)
+        except WrongManifest as error:
+            raise self._wrong(error, quoted(self._folder / file)) from None
 
-def _names(entry: Json, consumer: Consumer) -> bool:
-    """Whether an entry, which may be wrong otherwise, is of the consumer."""
-    return isinstance(entry, dict) and owner(entry) == (consumer.context, consumer.name)
+    def _wrong(self, error: object, file: str) -> SnapshotRefused:
+        hint = self._or_offset("copy the package again", file)
+        return SnapshotRefused(f"{self._path}: {error}", hint=hint)
 
-
-def file_here(source: SnapshotSource, settings: Settings, clock: Clock) -> "SnapshotFile | None":
-    """The snapshot, if it is a file; None for an address and for standard input. Raises UsageError if it
-    cannot be read."""
-    from ctisync.wiring import opened_snapshot_file
-
-    location = source.location
-    if location == _STDIN or "://" in location:
-        return None
-    return opened_snapshot_file(expand_home(Path(location), "--from"), settings, source.consumer, clock)
-
-
-def fetched(feed: "Feed", location: str) -> "SnapshotFile":
-    """The snapshot from an address or standard input, as a file."""
-    if location == _STDIN:
-        return feed.store_stream(standard_input(), location)
-    return feed.fetch_from(location, keep_alive=lambda: None)
+    def _or_offset(self, instead: str, file: str) -> str:
+        """A hint: what to do, or, for a load, how to pass the offset."""
+        if self._option != "--from":
+            return instead
+        named = " --consumer NAME" if len(self._consumers) > 1 else ""
+        return f"{instead}, or pass its offset: ctisync init-snapshot{named} --from {file} --offset N"
 
 
 @contextmanager
 def named_refusals(location: str, option: str, offset: int | None = None) -> Iterator[None]:
-    """An error about the snapshot that `option` passes names it; the hint says what `option` accepts."""
+    """A refusal of the snapshot that `option` passes names it; the hint says what `option` accepts."""
     from ctisync.feed.http.url_policy import shown
 
     try:
         yield
-    except UsageError as error:  # its message names --from
-        hint = None if error.hint is None else error.hint.replace("--from", option)
-        raise UsageError(error.message.replace("--from", option), hint=hint) from error
     except SnapshotRefused as error:
         hint = (
             f"pass a complete snapshot to {option}: a ZIP, NDJSON lines, or a JSON array of records; "
@@ -278,17 +241,14 @@ def named_refusals(location: str, option: str, offset: int | None = None) -> Ite
         raise SnapshotRefused(f"{name}: {error.message}", hint=hint) from error
 
 
-def offset_of(file: "SnapshotFile", source: SnapshotSource, log: Log) -> int:
-    """The offset of the snapshot, from its manifest, names or lines; logs how it was found."""
-    from ctisync.feed.snapshot.file import snapshot_offset
-
-    packaged = None if source.entry is None else source.entry.offset
+def offset_to_load(source: SnapshotSource, file: SnapshotFile, log: Log) -> int:
+    """The offset of the snapshot; logs where it is from, and warns of one that may be too low."""
     try:
-        offset, origin = snapshot_offset(file, source.location, packaged)
+        offset, origin = source.offset_of(file)
     except SnapshotRefused:
         file.discard()
         raise
-    if packaged is None and origin == "highest line":
+    if source.entry is None and origin == "highest line":
         log.event(
             "warning",
             "offset-guessed",

@@ -2,27 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
-from ctisync.cli.app import app
-from ctisync.cli.invocation import CommonOptions, Invocation, JsonOption, common, print_document
-from ctisync.commands.snapshot_sources import (
-    SnapshotSource,
-    fetched,
-    file_here,
-    named_refusals,
-    snapshot_sources,
-)
+from ctisync.cli.invocation import CommonOptions, Invocation, JsonOption, command, json_fields, print_document
+from ctisync.commands.snapshot_sources import SnapshotSource, named_refusals, snapshot_sources
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
-from ctisync.errors import DONE, AuditFailed, CtisyncError, EmptyStore
+from ctisync.errors import DONE, AuditFailed, CtisyncError
 from ctisync.escaping import escape
 from ctisync.ports import SnapshotFile, Store
+from ctisync.stores.invariants import no_content
 from ctisync.system.locks import LockState, read_lock
 from ctisync.system.process import print_result
 from ctisync.verify import audit
@@ -31,24 +25,23 @@ from ctisync.verify.rules import Reference
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_feed, opened_store
 
 
-class VerifyResult(msgspec.Struct, frozen=True):
+@dataclass
+class VerifyResult:
     """`store`: its name. `error`: what ended the verification of a consumer; those of the others are
     complete."""
 
     store: str
-    verifications: tuple[Verification, ...]
+    verifications: list[Verification] = field(default_factory=list)
     error: CtisyncError | None = None
 
 
-@app.command()
-@common()
+@command()
 def verify(
     options: CommonOptions,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,
     against: Annotated[
         str | None,
         typer.Option(
-            "--against",
             metavar="FILE_OR_URL",
             help="Compare with this snapshot, or with that in the folder of a package; -: standard input.",
         ),
@@ -75,21 +68,21 @@ def _verify(invocation: Invocation, against: str | None, *, deep: bool) -> Verif
     load.
     """
     consumers = invocation.consumers if against is None else [invocation.only_consumer("--against compares")]
-    verifications: list[Verification] = []
-    first: CtisyncError | None = None
     with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
-        snapshot = None
+        result, snapshot = VerifyResult(store.name), None
         if against is not None:
-            _refuse_empty(store, consumers[0])
+            with store.inspect(consumers[0]) as inspection:
+                if not inspection.state.content and inspection.count() is None:
+                    raise no_content(store.name, consumers[0], inspection.state)
             snapshot = opened.enter_context(_opened_snapshot(invocation, consumers[0], against))
         for each in consumers:
             try:
-                verifications.append(_audit(invocation, each, store, deep=deep, against=snapshot))
+                result.verifications.append(_audit(invocation, each, store, deep=deep, against=snapshot))
             except CtisyncError as error:
                 if len(consumers) == 1:
                     raise
-                first = first or error
-        return VerifyResult(store.name, tuple(verifications), first)
+                result.error = result.error or error
+        return result
 
 
 @contextmanager
@@ -98,21 +91,17 @@ def _opened_snapshot(
 ) -> Iterator[tuple[SnapshotFile, Reference]]:
     """The snapshot and its offset. A download is removed at the end; until then, refusals of the snapshot say
     where it is from."""
-    from ctisync.feed.snapshot.file import snapshot_offset  # `--help` needs none of it
-
     settings, clock, log = invocation.settings, invocation.clock, invocation.console
     packaged = snapshot_sources(location, (consumer,), named=True, log=log, option="--against")
     source = packaged[0] if packaged else SnapshotSource(consumer, location)
     with named_refusals(source.location, "--against"), ExitStack() as opened:
-        file = file_here(source, settings, clock)
+        file = source.open_file(invocation)
         if file is None:
             spooled = beside_passes(consumer)
             opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
-            feed = opened.enter_context(opened_feed(settings, spooled, clock, log))
-            file = fetched(feed, source.location)
+            file = source.download(opened.enter_context(opened_feed(settings, spooled, clock, log)))
             opened.callback(file.discard)
-        stated = None if source.entry is None else source.entry.offset
-        offset, origin = snapshot_offset(file, source.location, stated)
+        offset, origin = source.offset_of(file)
         log.event("info", "offset-found", offset=offset, told_by=origin)
         yield file, Reference(offset, exact=origin != "highest line")
 
@@ -159,17 +148,7 @@ def _raise_for(result: VerifyResult) -> None:
             )
     for one in result.verifications:
         if one.is_empty:
-            raise _empty(result.store, one.consumer)
-
-
-def _refuse_empty(store: Store, consumer: Consumer) -> None:
-    with store.inspect(consumer) as inspection:
-        if not inspection.state.content and inspection.count() is None:
-            raise _empty(store.name, consumer)
-
-
-def _empty(store: str, consumer: Consumer) -> EmptyStore:
-    return EmptyStore(f"{store} holds no content of {consumer} yet", hint="ctisync sync")
+            raise no_content(result.store, one.consumer, one.state)
 
 
 def _as_text(result: VerifyResult, hint: Callable[[str], str], *, quiet: bool) -> str:
@@ -214,31 +193,17 @@ def _findings(one: Verification, check: CheckSummary) -> Iterator[str]:
 
 def _document(one: Verification) -> dict[str, Any]:
     """The contract of `verify --json`."""
+    checks = [json_fields(each, "check", "differences", "notes", to_do="hint") for each in one.checks]
+    findings = [
+        json_fields(each.kind, "check", "weight", kind="label") | json_fields(each, "subject", "detail")
+        for each in one.findings
+    ]
     return {
-        "context": one.consumer.context,
-        "consumer": one.consumer.name,
+        **json_fields(one.consumer, "context", consumer="name"),
         "ok": one.is_good,
         "offset": one.state.offset,
         "records": one.records,
-        "checks": [
-            {
-                "check": each.check,
-                "ok": not each.differences,
-                "differences": each.differences,
-                "notes": each.notes,
-                "to_do": each.hint,
-            }
-            for each in one.checks
-        ],
+        "checks": [{**each, "ok": not each["differences"]} for each in checks],
         "counts": {kind.label: count for kind, count in one.counts.items()},
-        "findings": [
-            {
-                "kind": each.kind.label,
-                "check": each.kind.check,
-                "weight": each.kind.weight,
-                "subject": each.subject,
-                "detail": each.detail,
-            }
-            for each in one.findings
-        ],
+        "findings": findings,
     }

@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from math import ceil
 from threading import Lock, current_thread, main_thread
-from typing import Any, Final, Literal, TextIO, assert_never
+from typing import Any, Final, Literal, TextIO
 
-from ctisync.console.journal import Journal, journal_of
+from ctisync.console import journal
 from ctisync.console.masking import Mask
 from ctisync.errors import AnotherPass, CtisyncError
 from ctisync.escaping import escape, escape_json, escape_lines, one_line, to_json
@@ -49,7 +49,7 @@ class Console:
         self._least: Level = "info"
         self._format: Form = "text"
         self._bars = False
-        self._journal: Journal | None = None
+        self._in_journal = False
         self._above_bar: Any = None
         self._masked = Mask()
         self._pass: dict[str, Any] = {}
@@ -66,7 +66,7 @@ class Console:
         at_terminal = self._stream.isatty()
         self._least = least
         self._format = log_format or ("sentences" if at_terminal else "text")
-        self._journal = journal_of(self._stream) if log_format == "journal" else None
+        self._in_journal = log_format == "journal" and journal.is_connected(self._stream)
         self._bars = self._format in ("sentences", "text") and least != "warning" and at_terminal
 
     def mask(self, secrets: Iterable[str], public: Iterable[str] = ()) -> None:
@@ -103,20 +103,16 @@ class Console:
             fields = {**self._pass, **fields}
         if fields.get("hint"):
             fields["hint"] = self.hint(fields["hint"])
+        time = rfc3339(self._clock.now())
         match self._format:
             case "sentences":
                 self._write_sentence(level, event, fields)
-                return
             case "json":
-                line = _as_json(self._time(), level, event, fields)
+                self._write(_as_json(time, level, event, fields))
             case "journal":
                 self._to_journal(level, f"{event}{_as_pairs(fields, ' ')}", {"event": event, **fields})
-                return
             case "text":
-                line = f"{self._time()} {level:<7} {event}{_as_pairs(fields, '  ')}"
-            case _:
-                assert_never(self._format)
-        self._write(line)
+                self._write(f"{time} {level:<7} {event}{_as_pairs(fields, '  ')}")
 
     def _write_sentence(self, level: Level, event: str, fields: dict[str, Any]) -> None:
         from ctisync.console.sentences import sentence
@@ -144,24 +140,19 @@ class Console:
 
     def failure(self, error: CtisyncError, cause: BaseException) -> None:
         """The same for an error that stands for another one, `cause`; the traceback is that of `cause`."""
-        message, hint = error.message, error.hint
+        message, hint = error.message, error.hint or None
         trace = "".join(traceback.format_exception(cause)).rstrip("\n") if self.verbose else None
-        kind = {"error": error.kind, "exit_code": error.exit_code}
+        kind, code = error.kind, error.exit_code
         if self._format == "json":
             self.event(
-                "error",
-                "failed",
-                message=message,
-                hint=hint or None,
-                error=error.kind,
-                exit_code=error.exit_code,
-                traceback=trace,
+                "error", "failed", message=message, hint=hint, error=kind, exit_code=code, traceback=trace
             )
             return
         hint = self.hint(hint) if hint else None
         words = [f"ctisync: {one_line(message)}", *([_try(hint)] if hint else [])]
         if self._format == "journal":
-            self._to_journal("error", words[0], {"event": "failed", **self._pass, **kind, "hint": hint})
+            fields = {"event": "failed", **self._pass, "error": kind, "exit_code": code, "hint": hint}
+            self._to_journal("error", words[0], fields)
             for further in words[1:]:
                 self._to_journal("error", further, {"event": "hint", **self._pass})
         else:
@@ -203,11 +194,8 @@ class Console:
             f"CTISYNC_{name.upper()}": _as_text(value) for name, value in fields.items() if value is not None
         }
         masked = {name: escape_lines(self._masked(value)) for name, value in entry.items()}
-        if self._journal is None or not self._journal.send(masked):
+        if not (self._in_journal and journal.send(masked)):
             self._write(f"<{priority}>{message}")
-
-    def _time(self) -> str:
-        return rfc3339(self._clock.now())
 
     def _write(self, line: str) -> None:
         line = (escape_json if self._format == "json" else escape_lines)(self._masked(line))

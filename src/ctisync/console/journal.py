@@ -13,35 +13,28 @@ from typing import Final, TextIO
 SOCKET: Final = Path("/run/systemd/journal/socket")
 
 
-class Journal:
-    """Never fails and never waits: `send` returns whether the journal took the message."""
-
-    def __init__(self, place: Path) -> None:
-        self._place = str(place)
-
-    def send(self, fields: Mapping[str, str]) -> bool:
-        message = b"".join(_line(name, value.encode(errors="replace")) for name, value in fields.items())
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.settimeout(0)
-                sender.sendto(message, self._place)
-        except OSError:  # no journal, a full queue, or a message too large
-            return False
-        return True
-
-
-def journal_of(stream: TextIO, place: Path = SOCKET) -> Journal | None:
-    """The journal, if `stream` is connected to it: messages sent directly then appear in the same place.
+def is_connected(stream: TextIO) -> bool:
+    """Whether the stream leads to the journal: messages sent directly then appear in the same place.
 
     systemd sets $JOURNAL_STREAM to the device and inode of the stream (systemd.exec(5)).
     """
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):
-        return None
-    if os.environ.get("JOURNAL_STREAM") != f"{status.st_dev}:{status.st_ino}":
-        return None
-    return Journal(place)
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def send(fields: Mapping[str, str], place: Path = SOCKET) -> bool:
+    """Never fails and never waits; returns whether the journal took the message."""
+    message = b"".join(_line(name, value.encode(errors="replace")) for name, value in fields.items())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(0)
+            sender.sendto(message, str(place))
+    except OSError:  # no journal, a full queue, or a message too large
+        return False
+    return True
 
 
 def _line(name: str, value: bytes) -> bytes:

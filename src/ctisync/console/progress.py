@@ -44,11 +44,14 @@ class TerminalBar:
 @contextmanager
 def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[TerminalBar]:
     """One bar on `stream`, removed at the end of the block."""
-    amounts: list[ProgressColumn] = [_Amount(unit), _Rate(unit), TimeRemainingColumn()]
-    if unit == "bytes":
-        amounts = [DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
-    elif unit == "seconds":
+    amounts: list[ProgressColumn]
+    if unit == "seconds":
         amounts = [TextColumn("{task.remaining:.0f} s")]
+    elif unit == "bytes":
+        amounts = [DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+    else:
+        of = "" if total is None else " of {task.total:,}"
+        amounts = [TextColumn(f"{{task.completed:,}}{of} {unit}"), _Rate(), TimeRemainingColumn()]
     columns = (TextColumn("{task.description}"), BarColumn(), *amounts)
     # No thread: the bar changes only when `reached` is called, and the system may not allow one.
     console = Console(file=stream)
@@ -56,21 +59,7 @@ def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[
         yield TerminalBar(progress, step, total)
 
 
-class _Amount(ProgressColumn):
-    def __init__(self, unit: Unit) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        of = "" if task.total is None else f" of {int(task.total):,}"
-        return Text(f"{int(task.completed):,}{of} {self._unit}")
-
-
 class _Rate(ProgressColumn):
-    def __init__(self, unit: Unit) -> None:
-        super().__init__()
-        self._unit = unit
-
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{int(speed):,}/s")

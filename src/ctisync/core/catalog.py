@@ -20,7 +20,7 @@ from ctisync.escaping import one_line, to_json
 
 _NOT_IN_A_NAME: Final = re.compile("[^a-z0-9]+")
 
-OFFSETS: Final = ("local_offset", "remote_offset")
+_OFFSETS: Final = ("local_offset", "remote_offset")
 """The fields with the offset of a snapshot: the first that is there (API fact: packages may omit the first).
 """
 
@@ -58,13 +58,10 @@ def manifest_entries(text: bytes) -> dict[str, Json]:
     return entries
 
 
-def is_manifest(entries: Mapping[str, Json]) -> bool:
-    """Whether any entry looks like one of a snapshot: other programs write files of that name, too."""
-    return any(
-        isinstance(entry, dict)
-        and (not entry.keys().isdisjoint(OFFSETS) or entry.keys() >= {"context", "name", "resource"})
-        for entry in entries.values()
-    )
+def mentions_snapshots(text: bytes) -> bool:
+    """Whether a manifest, which may be damaged, seems to have entries of snapshots: other programs write
+    files of that name, too."""
+    return any(f'"{field}"'.encode() in text for field in (*_OFFSETS, "resource"))
 
 
 def owner(entry: Mapping[str, Json]) -> tuple[Json, Json]:
@@ -89,9 +86,9 @@ def packaged(entries: Mapping[str, Json], file: str) -> Packaged:
 
 
 def _offset(entry: Mapping[str, Json], file: str) -> int:
-    field = next((each for each in OFFSETS if entry.get(each) is not None), None)
+    field = next((each for each in _OFFSETS if entry.get(each) is not None), None)
     if field is None:
-        raise WrongManifest(f"{file}: {' and '.join(OFFSETS)} are absent")
+        raise WrongManifest(f"{file}: {' and '.join(_OFFSETS)} are absent")
     offset = entry[field]
     if not isinstance(offset, int) or isinstance(offset, bool):
         raise WrongManifest(f"{file}: {field} is {kind_of(offset)}, not an integer")

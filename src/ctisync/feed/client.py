@@ -170,8 +170,7 @@ class CtiFeed:
             return open_file(Path(url2pathname(urlsplit(url).path)), self._pass_limits)
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(
-                f"{shown(url)!r} is not an http, https or file address",
-                hint="pass a file or an address to --from",
+                f"{shown(url)!r} is not an http, https or file address", hint="pass a file, or an address"
             )
         if has_login(url):
             raise UsageError(

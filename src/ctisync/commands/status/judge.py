@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from ctisync import errors
 from ctisync.commands.status.read import ConsumerStatus, Status, UnreadableConsumer
 from ctisync.console import rfc3339
 from ctisync.core.health import CLOCKS_APART, judge_end
@@ -17,16 +18,6 @@ from ctisync.core.pass_report import Work
 from ctisync.core.state import STALE, ConsumerState, believed
 from ctisync.core.steps import contradiction
 from ctisync.core.words import counted, duration
-from ctisync.errors import (
-    LOAD_ANEW,
-    CtisyncError,
-    FeedRefused,
-    FeedUnreachable,
-    ForeignIndex,
-    StoreUnavailable,
-    UsageError,
-    replace_command,
-)
 
 STANDSTILL: Final = timedelta(days=14)
 """The feed changes every day. If it does not change for this long, `status --check` warns."""
@@ -63,7 +54,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("behind", "age"):
             warn, crit = getattr(self, f"warn_{name}"), getattr(self, f"crit_{name}")
             if warn is not None and crit is not None and crit < warn:
-                raise UsageError(
+                raise errors.UsageError(
                     f"--crit-{name} is lower than --warn-{name}",
                     hint=f"give --crit-{name} the larger of the two",
                 )
@@ -105,15 +96,15 @@ def check(status: Status, now: datetime, limits: Thresholds = USUAL_THRESHOLDS) 
     return f"CTISYNC {_NAMES[worst]} - {text} | {metrics}".removesuffix(" | "), worst
 
 
-def check_failed(error: CtisyncError) -> tuple[str, int]:
+def check_failed(error: errors.CtisyncError) -> tuple[str, int]:
     """The same if nothing could be read: UNKNOWN, or CRITICAL if readers see an index of another program."""
-    code = CRITICAL if isinstance(error, ForeignIndex) else UNKNOWN
+    code = CRITICAL if isinstance(error, errors.ForeignIndex) else UNKNOWN
     return f"CTISYNC {_NAMES[code]} - {error.message.replace('|', '/')}", code
 
 
 def _judge_unreadable(one: UnreadableConsumer) -> tuple[int, str]:
     """CRITICAL: the store answers for other consumers. UNKNOWN if the feed fails (`--remote`)."""
-    code = UNKNOWN if isinstance(one.error, FeedUnreachable | FeedRefused) else CRITICAL
+    code = UNKNOWN if isinstance(one.error, errors.FeedUnreachable | errors.FeedRefused) else CRITICAL
     return code, one.error.message
 
 
@@ -169,7 +160,7 @@ def _judge_last_pass(one: ConsumerStatus, now: datetime) -> tuple[int, str] | No
     if one.unrecorded_at is not None:
         why = f"a pass {ago(one.unrecorded_at, now)} left no entry in the history"
         return WARNING, f"{why}; check its log, then: ctisync sync"
-    if one.failure is not None and one.failure.exit_code == StoreUnavailable.exit_code:
+    if one.failure is not None and one.failure.exit_code == errors.StoreUnavailable.exit_code:
         return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.failure_reason}"
     return None
 
@@ -245,7 +236,7 @@ def _seconds(then: datetime | None, now: datetime) -> int | None:
 
 def next_command(one: ConsumerStatus, now: datetime) -> str | None:
     """What you type next, if anything."""
-    command = _next_command(one, now) if one.state.may_replace else replace_command(one.consumer)
+    command = _next_command(one, now) if one.state.may_replace else errors.replace_command(one.consumer)
     return None if command is None else despite_cooldown(command, one.state, now)
 
 
@@ -257,15 +248,15 @@ def _next_command(one: ConsumerStatus, now: datetime) -> str | None:
     if state.content and state.is_requested_with(one.consumer):
         return "ctisync sync (does the requested initialisation; ctisync sync --keep cancels it)"
     if one.settings_differ:
-        return f"the settings differ from those of the stored content: {LOAD_ANEW}"
+        return f"the settings differ from those of the stored content: {errors.LOAD_ANEW}"
     if one.gone or one.moved is not None:
         return "ctisync sync (loads the content again)"
     if one.records == 0 or contradiction(state) is not None:
-        return LOAD_ANEW
+        return errors.LOAD_ANEW
     if state.phase == "blocked":
         return "ctisync sync, once the feed offers another change or a new snapshot"
     if state.last_offset is not None and state.offset > state.last_offset:
-        return LOAD_ANEW
+        return errors.LOAD_ANEW
     if state.phase != "ready" or one.owed is not None or state.behind or has_future_time(state, now):
         return "ctisync sync"
     if one.unrecorded_at is not None:

@@ -155,7 +155,7 @@ class LocalSnapshot:
                 raise StoreUnavailable(
                     message, hint=f"check the disk and the permissions of {quoted(self.path.parent)}"
                 ) from error
-            raise UsageError(message, hint="pass a readable file or an address to --from") from error
+            raise UsageError(message, hint="pass a readable file, or an address") from error
 
 
 def open_file(path: Path, pass_limits: PassLimits) -> LocalSnapshot:

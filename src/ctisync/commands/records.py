@@ -1,22 +1,34 @@
-"""`ctisync show`: records, as text or as stored."""
+"""`ctisync show`: records, as text or as stored. `ctisync log`: the records that the last passes changed."""
 
+import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Annotated, Final
 
 import msgspec
 import typer
 
-from ctisync.cli.app import app
-from ctisync.cli.invocation import CommonOptions, Invocation, JsonOption, common
+from ctisync.cli.invocation import (
+    CLOCK,
+    CommonOptions,
+    Invocation,
+    JsonLinesOption,
+    JsonOption,
+    command,
+)
+from ctisync.console import rfc3339
 from ctisync.core import wire
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import LogEntry, log_entries
 from ctisync.core.record_facts import Product, RecordFacts, Score, VersionRange, Weakness, record_facts
-from ctisync.core.words import noun_for
+from ctisync.core.words import moment, noun_for
 from ctisync.errors import DONE, UsageError
-from ctisync.escaping import escape, quoted
-from ctisync.ports import Inspection
+from ctisync.escaping import escape, quoted, to_json
+from ctisync.ports import Inspection, Store
+from ctisync.settings.model import MOST_PASSES
 from ctisync.stores.invariants import no_content
 from ctisync.system.process import print_json, print_result
 from ctisync.wiring import opened_store
@@ -38,8 +50,7 @@ _NO_BEGIN: Final = ("", "0", "*", "n/a")
 """Versions that mean: from the first one on."""
 
 
-@app.command()
-@common()
+@command()
 def show(
     options: CommonOptions,
     names: Annotated[
@@ -67,14 +78,13 @@ def show(
 
 
 def _find(
-    invocation: Invocation, names: Sequence[str]
+    invocation: Invocation, names: Collection[str]
 ) -> tuple[list[tuple[Consumer, bytes]], UsageError | None]:
     """The lines of these records, of each consumer that has them, and an error that names the missing ones,
     with the nearest names.
 
     Raises EmptyStore if no consumer has a content.
     """
-    spelled = {name: spellings(name) for name in names}
     with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
         contents: dict[Consumer, Inspection] = {}
         for consumer in invocation.consumers:
@@ -84,22 +94,25 @@ def _find(
                 contents[consumer] = content
             elif consumer == invocation.consumers[-1] and not contents:
                 raise no_content(store.name, consumer, content.state)
-        lines: dict[str, list[tuple[Consumer, bytes]]] = {name: [] for name in spelled}
-        for consumer, content in contents.items():
-            rows = content.lookup({each for spelling in spelled.values() for each in spelling})
-            for name, spelling in spelled.items():
-                lines[name] += [(consumer, rows[each].line) for each in spelling if each in rows][:1]
-        missing = [name for name, each in lines.items() if not each]
-        hint = nearest(missing[0], *contents.values()) if missing else None
-    stored = [one for each in lines.values() for one in each]
-    if not missing:
-        return stored, None
-    owners, has = " and ".join(map(str, contents)), "has" if len(contents) == 1 else "have"
-    noun = noun_for(len(missing), "record")
-    return stored, UsageError(f"{owners} {has} no {noun} {', '.join(missing)}", hint=hint)
+        spelled = {spelling for name in names for spelling in _spellings(name)}
+        rows = {consumer: content.lookup(spelled) for consumer, content in contents.items()}
+        stored, missing = [], []
+        for name in dict.fromkeys(names):
+            lines = [
+                (consumer, each[spelling].line)
+                for consumer, each in rows.items()
+                if (spelling := _spelling(name, each)) is not None
+            ]
+            stored += lines
+            missing += [] if lines else [name]
+        if not missing:
+            return stored, None
+        hint = _nearest(missing[0], *contents.values())
+    records = f"{noun_for(len(missing), 'record')} {', '.join(missing)}"
+    return stored, UsageError(f"{_have_no(contents)} {records}", hint=hint)
 
 
-def spellings(name: str) -> tuple[str, ...]:
+def _spellings(name: str) -> tuple[str, ...]:
     """The names that `name` may stand for: in upper case, or without its `CVE-`. Raises UsageError for a
     name that is not UTF-8: a store cannot look it up."""
     try:
@@ -109,18 +122,28 @@ def spellings(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, name.upper(), f"CVE-{name.upper()}")))
 
 
-def nearest(name: str, *contents: Inspection) -> str | None:
+def _spelling(name: str, names: Collection[str]) -> str | None:
+    """The spelling of the record among `names`, if it is there."""
+    return next((each for each in _spellings(name) if each in names), None)
+
+
+def _nearest(name: str, *contents: Inspection) -> str | None:
     """A hint with some of the names that sort next to it; the most similar first."""
     from difflib import SequenceMatcher  # only for a record that is missing
 
     names = dict.fromkeys(
         near
         for content in contents
-        for each in spellings(name)
+        for each in _spellings(name)
         for near in content.neighbours(each, _NEIGHBOURS)
     )
     similar = sorted(names, key=lambda each: -SequenceMatcher(None, name.upper(), each.upper()).ratio())
     return f"the nearest are {', '.join(map(quoted, similar[:_MOST_NAMES]))}" if similar else None
+
+
+def _have_no(consumers: Collection[Consumer]) -> str:
+    """The begin of the message for a missing record."""
+    return f"{' and '.join(map(str, consumers))} {'has' if len(consumers) == 1 else 'have'} no"
 
 
 def as_stored(line: bytes) -> str:
@@ -230,3 +253,118 @@ def _rows(label: str, texts: Iterable[str], width: int) -> Iterator[str]:
         for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
             yield f"  {label:<{width}}  {line}"
             label = ""
+
+
+@command()
+def log(
+    options: CommonOptions,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this record: CVE-2024-3094.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Only from then on: 24h, 7d, 2026-11-24, 2026-11-24T07:30Z."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only before then; forms as for --since.")
+    ] = None,
+    resource: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Only records whose name matches: 'CVE-2024-*'.")
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Maximum number of lines; 100 by default without --since."),
+    ] = None,
+    as_json: JsonLinesOption = False,
+) -> int:
+    """List the records that the last passes created, updated and deleted, newest first."""
+    matches = _filter(since, until, resource)
+    invocation = options.invocation()
+    most = 100 if last is None and since is None else last
+    is_empty = True
+    for consumer, entry in _entries(invocation, name, matches, most):
+        is_empty = False
+        if as_json:
+            print_json(_entry_as_json(consumer, entry))
+        else:
+            owner = f"{consumer}  " if len(invocation.consumers) > 1 else ""
+            print_result(owner + escape(_entry_as_text(entry)))
+    if is_empty and not as_json:
+        text = "no pass in the history changed " + ("any record" if name is None else name)
+        is_selected = (since, until, resource) != (None, None, None)
+        print_result(f"{text}, as far as the options select" if is_selected else text)
+    return DONE
+
+
+def _filter(since: str | None, until: str | None, resource: str | None) -> Callable[[LogEntry], bool]:
+    """Whether an entry is from `since` on and before `until`, of a record whose name matches the shell-style
+    pattern `resource`. Entries that may concern any record match each pattern. Raises UsageError."""
+    now = CLOCK.now()
+    begin = None if since is None else moment(since, now, "--since")
+    end = None if until is None else moment(until, now, "--until")
+    if begin is not None and end is not None and end < begin:
+        raise UsageError("--until is earlier than --since", hint="give --until the later time")
+
+    def matches(entry: LogEntry) -> bool:
+        return (
+            (begin is None or begin <= entry.at)
+            and (end is None or entry.at < end)
+            and (resource is None or not entry.resource or fnmatchcase(entry.resource, resource))
+        )
+
+    return matches
+
+
+def _entries(
+    invocation: Invocation, resource: str | None, matches: Callable[[LogEntry], bool], most: int | None
+) -> Iterator[tuple[Consumer, LogEntry]]:
+    """The matching entries of the log of each consumer, newest first, at most `most` of each. Raises
+    UsageError for a `resource` that is neither in a content nor in a history."""
+    with opened_store(invocation.settings, invocation.clock) as store:
+        names: dict[Consumer, str | None] = dict.fromkeys(invocation.consumers)
+        if resource is not None:
+            names = _names(store, invocation.consumers, resource)
+        for consumer, name in names.items():
+            passes = store.passes(consumer, MOST_PASSES, touched=True)
+            limit = None if most is None else min(most, sys.maxsize)
+            for entry in islice(filter(matches, log_entries(passes, name)), limit):
+                yield consumer, entry
+
+
+def _names(store: Store, consumers: Sequence[Consumer], name: str) -> dict[Consumer, str | None]:
+    """The consumers that have the record, with its spelling there; one without content counts, too."""
+    spelled, names, hint = _spellings(name), dict[Consumer, str | None](), None
+    for consumer in consumers:
+        with store.inspect(consumer) as content:
+            spelling = _spelling(name, content.lookup(spelled))
+            if spelling is None:
+                passes = store.passes(consumer, MOST_PASSES, touched=True)
+                touched = (each.resource for report in passes for each in report.touched)
+                spelling = next((each for each in touched if each in spelled), None)
+            if spelling is not None:
+                names[consumer] = spelling
+            elif content.count() is None:
+                names[consumer] = name
+            else:
+                hint = hint or _nearest(name, content)
+    if not names:
+        text = f"{_have_no(consumers)} record {name}, and no pass in the history changed it"
+        raise UsageError(text, hint=hint)
+    return names
+
+
+def _entry_as_json(consumer: Consumer, entry: LogEntry) -> str:
+    fields = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
+    return to_json({name: value for name, value in fields.items() if value is not None})
+
+
+def _entry_as_text(entry: LogEntry) -> str:
+    at, offset = rfc3339(entry.at), f"{entry.offset:>12,}"
+    match entry.how:
+        case "loaded":
+            what = f"all records, as in the snapshot of offset {entry.offset:,}"
+        case "untold":
+            what = f"the history has no details of the changes after offset {entry.from_offset or 0:,}"
+        case _:
+            what = entry.resource
+    return f"{at}  {offset}  {entry.how:<8} {what}"

@@ -1,4 +1,6 @@
-"""`ctisync diff`: the differences between two exports. It needs neither settings nor a store."""
+"""`ctisync export`: the content as NDJSON, to standard output or atomically to a file. `ctisync diff`: the
+differences between two exports; it needs neither settings nor a store.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,12 +10,54 @@ from typing import Annotated, BinaryIO, Final
 
 import typer
 
-from ctisync.cli.app import app
-from ctisync.cli.invocation import CommonOptions, JsonLinesOption, common
+from ctisync.cli.invocation import CommonOptions, Invocation, JsonLinesOption, command
 from ctisync.core.difference import Difference, NoExport, differences
+from ctisync.core.model import Consumer
 from ctisync.errors import DONE, AuditFailed, SnapshotRefused, UsageError
 from ctisync.escaping import escape, to_json
+from ctisync.ports import Store
+from ctisync.system.files import STDOUT, atomic_write, named_write_errors
 from ctisync.system.process import print_json, print_result, standard_input
+from ctisync.wiring import opened_store
+
+_PIECE: Final = 256 << 10
+"""Bytes per write."""
+
+
+@command()
+def export(
+    options: CommonOptions,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write, atomically; -: standard output.")
+    ] = None,
+) -> int:
+    """Write the content as NDJSON, sorted by name."""
+    invocation = options.invocation()
+    consumer = invocation.only_consumer("export writes")
+    path = output or STDOUT
+    name = "standard output" if path == STDOUT else path
+    errors = named_write_errors(name, hint="ctisync export --output FILE")
+    with opened_store(invocation.settings, invocation.clock) as store, errors, atomic_write(path) as file:
+        _write(invocation, store, consumer, file)
+    return DONE
+
+
+def _write(invocation: Invocation, store: Store, consumer: Consumer, file: BinaryIO) -> None:
+    """Every line of the live content, sorted by name. Raises EmptyStore if there is no content."""
+    summary = store.summary(consumer)
+    invocation.warn_of_hidden(summary.hidden, consumer)
+    piece = bytearray()
+    with invocation.console.progress("export", summary.records, "records") as progress:
+        for number, line in enumerate(store.export(consumer), start=1):
+            piece += line
+            piece += b"\n"
+            if len(piece) >= _PIECE:
+                file.write(piece)
+                piece.clear()
+                progress.reached(number)
+        file.write(piece)
+        file.flush()
+
 
 _MOST_SHOWN: Final = 5
 """Changed fields of a record that the text output names."""
@@ -23,10 +67,9 @@ _STDIN: Final = Path("-")
 _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
 
 
-@app.command()
-@common(config=False, consumer=False)
+@command(config=False, consumer=False)
 def diff(
-    options: CommonOptions,
+    _options: CommonOptions,
     old: Annotated[
         Path, typer.Argument(metavar="OLD", help="The older export, compressed or not; -: standard input.")
     ],
@@ -39,7 +82,6 @@ def diff(
     ] = False,
 ) -> int:
     """Compare two exports: records that only one of them has, and records that differ."""
-    options.console()
     counted: Counter[str] = Counter()
     for difference in _compare(old, new):
         counted[difference.what] += 1

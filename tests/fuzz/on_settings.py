@@ -11,10 +11,10 @@ from ctisync import backends, settings, urls, wiring
 from ctisync.commands.config import as_document, as_text
 from ctisync.errors import ConfigurationError
 from ctisync.settings import checks
+from ctisync.settings.checks import folder_warnings, setting_warnings
 from ctisync.settings.model import Settings
 from ctisync.settings.schema import leaf_types, template, to_toml, variable
 from ctisync.settings.sources import proxies, proxy_secrets
-from ctisync.settings.warnings import folder_warnings, setting_warnings
 from ctisync.urls import Secret
 from tests.fuzz.place import folder
 from tests.fuzz.printed import refusing

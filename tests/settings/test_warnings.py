@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ctisync.settings import load_settings
-from ctisync.settings.warnings import setting_warnings
+from ctisync.settings.checks import setting_warnings
 
 OPENSEARCH = {"CTISYNC_STORE__URL": "https://h:9200"}
 LOGIN = {**OPENSEARCH, "CTISYNC_STORE__USERNAME": "me"}

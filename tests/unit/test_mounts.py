@@ -14,7 +14,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Ended
 from ctisync.errors import AnotherPass
 from ctisync.settings import Settings
-from ctisync.settings.warnings import folder_warnings
+from ctisync.settings.checks import folder_warnings
 from ctisync.sync.parts import Parts
 from ctisync.system import folders
 from ctisync.system.folders import diagnose_folder, network_disk_risk, network_kind

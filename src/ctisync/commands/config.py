@@ -98,7 +98,7 @@ def get(
 @command(group=config, consumer=False)
 def check(options: CommonOptions) -> int:
     """Check the settings, report all mistakes at once, and warn of likely ones."""
-    from ctisync.settings.warnings import folder_warnings, setting_warnings
+    from ctisync.settings.checks import folder_warnings, setting_warnings
 
     console = options.console
     try:

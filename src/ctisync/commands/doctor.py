@@ -18,8 +18,7 @@ from ctisync.errors import CtisyncError
 from ctisync.escaping import escape, one_line
 from ctisync.ports import Clock
 from ctisync.settings import LoadedSettings, Settings
-from ctisync.settings.checks import SeveralMistakes
-from ctisync.settings.warnings import setting_warnings
+from ctisync.settings.checks import SeveralMistakes, setting_warnings
 from ctisync.system.locks import diagnose as diagnose_lock
 from ctisync.system.process import print_result
 

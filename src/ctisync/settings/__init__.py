@@ -26,26 +26,14 @@ import msgspec
 from ctisync.backends import StoreSettings, parse_store_url
 from ctisync.errors import ConfigurationError
 from ctisync.settings.checks import Mistakes, check_consumer_url, check_settings
-from ctisync.settings.model import ConsumerSettings, CtiSettings, Settings
-from ctisync.settings.schema import SetValue, field_types, leaf_types
+from ctisync.settings.model import ConsumerSettings, CtiSettings, LoadedSettings, Settings, SetValue
+from ctisync.settings.schema import field_types, leaf_types
 from ctisync.settings.sources import home_config_file, read_sources, read_text_file, secret_of
 from ctisync.system.files import absolute
 
 __all__ = ["CtiSettings", "LoadedSettings", "Settings", "StoreSettings", "load_settings"]
 
 SYSTEM_FILE: Final = Path("/etc/ctisync/config.toml")
-
-
-class LoadedSettings(msgspec.Struct, frozen=True):
-    """The settings, and where their values come from.
-
-    `sources`: what was set, by dotted name; a secret that a `*_file` setting names is there under its own
-    name, too. `files`: the settings files that ctisync looked for.
-    """
-
-    settings: Settings
-    sources: dict[str, SetValue]
-    files: tuple[Path, ...]
 
 
 def load_settings(

@@ -1,6 +1,7 @@
-"""Checks of the values of settings. `Mistakes` collects what they find, so that one does not hide the next.
+"""Checks of the values of settings, and warnings of likely mistakes in valid ones.
 
-Each check raises ConfigurationError, with a valid value as the hint. `where` is the source of the value, with
+`Mistakes` collects the results, so that one does not hide the next. Each check raises ConfigurationError, with a valid
+value as the hint. `where` is the source of the value, with
 which the message begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 """
 
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from ipaddress import ip_address
 from operator import attrgetter
 from os import geteuid
 from pathlib import Path
@@ -16,18 +18,23 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ctisync.backends import parse_store_url
+from ctisync.core.health import Advice
 from ctisync.core.links import NAME, Address, parse_consumer_url
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import ConfigurationError
 from ctisync.escaping import quoted
-from ctisync.settings.model import Settings
-from ctisync.settings.schema import SetValue, leaf_types, variable
+from ctisync.settings.model import LoadedSettings, Settings, SetValue
+from ctisync.settings.schema import leaf_types, variable
 from ctisync.system.files import open_any
+from ctisync.system.folders import folder_risk, network_disk_risk
 from ctisync.urls import Secret, redacted, refuse_credentials, split
 
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
 """Indices of the state and of the history."""
+
+_OF_OTHERS: Final = 0o077
+"""Permissions of the group and of others."""
 
 _CATALOG_NAME: Final = re.compile(NAME)
 _HOST: Final = re.compile(
@@ -293,3 +300,61 @@ def _check_command_manager(settings: Settings, where: str, mistakes: Mistakes) -
                     f"{where}: with a {settings.backend.kind} store, command_manager.url is required",
                     hint="set command_manager.url, or command_manager.enabled = false",
                 )
+
+
+def setting_warnings(loaded: LoadedSettings) -> list[Advice]:
+    """Secrets that other users of this host, or of the network, can read."""
+    return [*_readable_secrets(loaded), *_sent_without_tls(loaded.settings)]
+
+
+def folder_warnings(settings: Settings) -> list[Advice]:
+    """Problems of the folder for locks, downloads and a local store that a pass refuses or warns about."""
+    folder = settings.spool_folder
+    return [each for each in (folder_risk(folder), network_disk_risk(folder)) if each is not None]
+
+
+def _readable_secrets(loaded: LoadedSettings) -> Iterator[Advice]:
+    names_in: dict[Path, list[str]] = {}
+    for name, source in sorted(loaded.sources.items()):
+        values = source.value.values() if isinstance(source.value, dict) else [source.value]
+        files = [each.file or source.file for each in values if isinstance(each, Secret)]
+        if name.endswith(".client_key"):
+            files.append(source.value)
+        for file in dict.fromkeys(files):
+            if file is not None:
+                names_in.setdefault(file, []).append(name)
+    for file, names in names_in.items():
+        if file.stat().st_mode & _OF_OTHERS:
+            secrets = " and ".join(names)
+            yield Advice(
+                f"{file} contains {secrets}, but other users can read it", f"chmod 600 {quoted(file)}"
+            )
+
+
+def _sent_without_tls(settings: Settings) -> Iterator[Advice]:
+    """Secrets that ctisync sends to another host without TLS."""
+    cti, manager, ping = settings.cti, settings.command_manager, settings.ping_url
+    token_setting = "cti.url" if cti.token_exchange_url is None else "cti.token_exchange_url"
+    token_url = cti.token_exchange_url or cti.url
+    sent: list[tuple[str, object, str, tuple[str, ...]]] = [
+        ("cti.token", cti.token, token_setting, (token_url,)),
+        ("cti.headers", cti.headers or None, "cti.url", (cti.url, token_url)),
+        ("store.password", settings.store.password, "store.url", settings.backend.urls),
+        ("command_manager.password", manager.password, "command_manager.url", settings.command_manager_urls),
+        ("each signed link", cti.token if cti.token_exchange_url else None, "cti.url", (cti.url,)),
+        ("ping_url", ping, "it", () if ping is None else (ping.reveal(),)),
+    ]
+    for what, secret, setting, urls in sent:
+        if secret is not None and any(map(_is_without_tls, urls)):
+            yield Advice(f"{what} goes over the network without TLS", f"set {setting} to an https address")
+
+
+def _is_without_tls(url: str) -> bool:
+    """Whether the address is on another host and uses http."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname == "localhost":
+        return False
+    try:
+        return not ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return True

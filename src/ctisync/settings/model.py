@@ -219,6 +219,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return (*values, *hosts, *(host.partition(":")[0] for host in hosts))
 
 
+class SetValue(msgspec.Struct, frozen=True):
+    """The value of a setting, and its source: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+
+    `file`: the file that contains the value itself, if one does.
+    """
+
+    value: Any
+    origin: str
+    file: Path | None = None
+
+
+class LoadedSettings(msgspec.Struct, frozen=True):
+    """The settings, and where their values come from.
+
+    `sources`: what was set, by dotted name; a secret that a `*_file` setting names is there under its own
+    name, too. `files`: the settings files that ctisync looked for.
+    """
+
+    settings: Settings
+    sources: dict[str, SetValue]
+    files: tuple[Path, ...]
+
+
 _HOSTS: Final = re.compile(r"(?:https?://|,)([\w.-]+(?::\d+)?)")
 
 

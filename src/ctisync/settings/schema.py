@@ -43,17 +43,6 @@ _WORDS: Final = {
 }
 
 
-class SetValue(msgspec.Struct, frozen=True):
-    """The value of a setting, and its source: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
-
-    `file`: the file that contains the value itself, if one does.
-    """
-
-    value: Any
-    origin: str
-    file: Path | None = None
-
-
 class Setting(msgspec.Struct, frozen=True):
     """One field of the section `schema`. `kind` is its type with its bounds; a struct is a section."""
 

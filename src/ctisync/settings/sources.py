@@ -22,10 +22,9 @@ from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.errors import ConfigurationError, in_words
 from ctisync.escaping import quoted
 from ctisync.settings.checks import Mistakes
-from ctisync.settings.model import Settings
+from ctisync.settings.model import Settings, SetValue
 from ctisync.settings.schema import (
     ENVIRONMENT_PREFIX,
-    SetValue,
     field_types,
     is_section,
     leaf_types,

@@ -1,12 +1,19 @@
 """Checks that every store makes of its caller: each failure is a bug of the caller and raises ValueError."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from ctisync.core.model import Consumer, Write
 from ctisync.core.state import ConsumerState
 from ctisync.errors import EmptyStore
+
+_OF_A_CHECK: Final = (
+    *("last_offset", "last_snapshot_link", "checked_at", "cooldown"),
+    *("unanswered_at", "was_in_step_at", "incidents", "occupant"),
+)
+"""The fields of a state that a check changes."""
 
 
 def check_save(stored: ConsumerState, state: ConsumerState) -> None:
@@ -37,20 +44,9 @@ def differs_by_check(stored: ConsumerState, state: ConsumerState) -> bool:
     """Whether `state` differs from `stored` only in what the feed reported and when it was asked, the
     cool-down, the alerted incidents, and the correction of a time in the future. Such a state may be written
     without a lease."""
-    mended = state.updated_at is not None and state.updated_at == state.checked_at
-    checked = msgspec.structs.replace(
-        stored,
-        last_offset=state.last_offset,
-        last_snapshot_link=state.last_snapshot_link,
-        checked_at=state.checked_at,
-        updated_at=state.updated_at if mended else stored.updated_at,
-        cooldown=state.cooldown,
-        unanswered_at=state.unanswered_at,
-        was_in_step_at=state.was_in_step_at,
-        incidents=state.incidents,
-        occupant=state.occupant,
-    )
-    return checked == state
+    is_corrected = state.updated_at is not None and state.updated_at == state.checked_at
+    fields = (*_OF_A_CHECK, "updated_at") if is_corrected else _OF_A_CHECK
+    return msgspec.structs.replace(stored, **{name: getattr(state, name) for name in fields}) == state
 
 
 def no_content(store: str, consumer: Consumer, state: ConsumerState) -> EmptyStore:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -110,17 +111,8 @@ def stopping_on_signals(
             signal.signal(each, _ignore)
         raise StopRequested(number, monotonic())
 
-    def raise_lost(lost: "sys.UnraisableHookArgs") -> None:
-        """Python drops an exception in a destructor or in a callback of a weak reference."""
-        if isinstance(lost.exc_value, StopRequested):
-            number = lost.exc_value.signal_number
-            signal.signal(number, stop)
-            start_thread(lambda: _signal_again(number), "signal-again")
-        else:
-            sys.__unraisablehook__(lost)
-
     end_watch = _watch_signals(heeded, report_forced_end)
-    sys.unraisablehook = raise_lost
+    sys.unraisablehook = partial(_raise_again, stop)
     stopped = False
     try:
         for each in heeded:
@@ -135,6 +127,16 @@ def stopping_on_signals(
                 signal.signal(each, signal.SIG_DFL)
             end_watch()
             sys.unraisablehook = sys.__unraisablehook__
+
+
+def _raise_again(stop: Callable[[int, FrameType | None], None], lost: "sys.UnraisableHookArgs") -> None:
+    """A hook: Python drops an exception in a destructor or in a callback of a weak reference."""
+    if isinstance(lost.exc_value, StopRequested):
+        number = lost.exc_value.signal_number
+        signal.signal(number, stop)
+        start_thread(lambda: _signal_again(number), "signal-again")
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _signal_again(number: int) -> None:

@@ -213,7 +213,14 @@ def _enter_wal(connection: sqlite3.Connection, *, new: bool) -> None:
     """
     for tries_left in reversed(range(_WAL_TRIES)):
         try:
-            _try_wal(connection, new=new)
+            if value_of(connection, "PRAGMA journal_mode") == b"wal":
+                return
+            if new:
+                # If the process is killed here, a journal file would be left that a reader must roll back but
+                # cannot. With the journal in memory there is none.
+                connection.execute("PRAGMA journal_mode = MEMORY")
+                connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
             code: int = getattr(error, "sqlite_errorcode", 0)
@@ -221,17 +228,6 @@ def _enter_wal(connection: sqlite3.Connection, *, new: bool) -> None:
                 raise
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("ROLLBACK")
-
-
-def _try_wal(connection: sqlite3.Connection, *, new: bool) -> None:
-    if connection.execute("PRAGMA journal_mode").fetchone() == (b"wal",):
-        return
-    if new:
-        # If the process is killed here, a journal file would be left that a reader must roll back but cannot.
-        # With the journal in memory there is none.
-        connection.execute("PRAGMA journal_mode = MEMORY")
-        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _migrate(file: Writable, migrations: Sequence[Migration]) -> None:

@@ -1,8 +1,8 @@
 """Checks of the values of settings, and warnings of likely mistakes in valid ones.
 
-`Mistakes` collects the results, so that one does not hide the next. Each check raises ConfigurationError, with a valid
-value as the hint. `where` is the source of the value, with
-which the message begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+`Mistakes` collects what the checks find, so that one mistake does not hide the next. Each check raises
+ConfigurationError, with a valid value as the hint. `where` is the source of the value, with which the message
+begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 """
 
 import re

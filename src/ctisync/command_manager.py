@@ -8,6 +8,7 @@ with 400), and a command is accepted only by a 2xx with a reply in that format.
 
 import ssl
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -35,6 +36,7 @@ _TRIES: Final = 2
 _NO_FILES: Final = tls.Files("command_manager")
 
 
+@dataclass
 class CommandManagerClient:
     """The `CommandManager` over HTTP. It tries `urls` in turn until it can connect to one.
 
@@ -43,32 +45,24 @@ class CommandManagerClient:
     proxy of the environment. Raises ConfigurationError for an invalid CA or certificate.
     """
 
-    def __init__(
-        self,
-        urls: Sequence[str],
-        clock: Clock,
-        *,
-        version: str,
-        target_id: str,
-        timeout: float,
-        login: tuple[str, str] | None = None,
-        files: tls.Files = _NO_FILES,
-    ) -> None:
-        self._servers = [url.rstrip("/") for url in urls]
-        self._clock = clock
-        self._version = version
-        self._target_id = target_id
-        self._timeout = timeout
-        self._login = login
-        self._files = files
-        if files != _NO_FILES:  # now: a file that cannot be used is reported
+    urls: Sequence[str]
+    clock: Clock
+    version: str
+    target_id: str
+    timeout: float
+    login: tuple[str, str] | None = field(default=None, repr=False)
+    files: tls.Files = _NO_FILES
+
+    def __post_init__(self) -> None:
+        self._servers = [url.rstrip("/") for url in self.urls]
+        if self.files != _NO_FILES:  # now: a file that cannot be used is reported
             _ = self._tls
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         """Reading the authorities of the system takes 0.02 s, and most passes send no command."""
         is_secured = "https:" in "".join(self._servers)
-        return tls.context(self._files) if is_secured else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return tls.context(self.files) if is_secured else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
     def send_update(self, index: str, offset: int) -> None:
         """See `ports.CommandManager`. Raises CommandNotAccepted."""
@@ -76,11 +70,11 @@ class CommandManagerClient:
             "action": {
                 "name": "update",
                 "args": {"index": index, "offset": str(offset)},
-                "version": self._version,
+                "version": self.version,
             },
             "source": "Content Manager",
             "timeout": 100,
-            "target": {"id": self._target_id, "type": "server"},
+            "target": {"id": self.target_id, "type": "server"},
         }
         body = msgspec.json.encode({"commands": [command]})
         self._within_timeout(lambda client, server: _post(client, server + _PATH, body))
@@ -96,17 +90,17 @@ class CommandManagerClient:
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         """See `ports.DiagnosedStore.certificates`."""
-        return tls.expiry_dates(self._servers, self._files)
+        return tls.expiry_dates(self._servers, self.files)
 
     def _within_timeout(self, ask: "Callable[[httpx.Client, str], _T]") -> _T:
         """The answer of the first server that ctisync can connect to."""
         try:
-            return run_within(self._timeout, lambda: self._first(ask), "command-manager")
+            return run_within(self.timeout, lambda: self._first(ask), "command-manager")
         except TimeoutError:
             raise self._late(self._servers[0]) from None
 
     def _late(self, server: str) -> CommandNotAccepted:
-        message = f"{server}{_PATH}: no complete answer within {self._timeout:g} s"
+        message = f"{server}{_PATH}: no complete answer within {self.timeout:g} s"
         return CommandNotAccepted(message, hint=_STILL_OWED)
 
     def _first(self, ask: "Callable[[httpx.Client, str], _T]") -> _T:
@@ -117,9 +111,9 @@ class CommandManagerClient:
 
         tries = self._servers if len(self._servers) >= _TRIES else self._servers * _TRIES
         with httpx.Client(
-            auth=self._login,
+            auth=self.login,
             verify=self._tls,
-            timeout=self._timeout,
+            timeout=self.timeout,
             headers={"Accept-Encoding": "identity", "User-Agent": f"ctisync/{__version__}"},
             trust_env=False,
             follow_redirects=False,
@@ -132,16 +126,16 @@ class CommandManagerClient:
                     is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                     if isinstance(error, httpx.TimeoutException) and not is_unsent:
                         raise self._late(server) from None
-                    advice = tls.refusal(error, server, self._files)
+                    advice = tls.refusal(error, server, self.files)
                     if advice is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-                        advice = tls.speaks_tls(server, self._files, within=self._timeout / 4)
+                        advice = tls.speaks_tls(server, self.files, within=self.timeout / 4)
                     if advice is not None:
                         raise CommandNotAccepted(advice.text, hint=advice.hint) from error
                     if not is_unsent or number == len(tries):
                         what = "cannot connect: " if is_unsent else ""
                         message = f"{server}{_PATH}: {what}{str(error) or type(error).__name__}"
                         raise CommandNotAccepted(message, hint=_STILL_OWED) from error
-                    self._clock.sleep(_PAUSE)
+                    self.clock.sleep(_PAUSE)
         raise AssertionError("the last try returns or raises")
 
 

@@ -174,7 +174,7 @@ def test_changes_that_change_nothing_do_not_stop_a_pass(nothing: Json) -> None:
         ({**UPDATE, "resource": "a\ud800"}, "control characters"),
         ({**UPDATE, "resource": "é" * 257}, "514 bytes"),
         ({**UPDATE, "version": "2"}, "version is a string"),
-        ({**UPDATE, "operations": {}}, "operations are an object"),
+        ({**UPDATE, "operations": {}}, "operations is an object"),
         ({**UPDATE, "type": "create", "payload": [1]}, "payload is an array"),
     ],
 )

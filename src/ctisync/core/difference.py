@@ -1,7 +1,9 @@
 """The differences between two exports, which are sorted by name: a merge in constant memory."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Final, Literal
 
 import msgspec
@@ -45,23 +47,19 @@ class NoExport(ValueError):
 
 def differences(old: Iterable[bytes], new: Iterable[bytes]) -> Iterator[Difference]:
     """The differences by name. Lines that are equal in value are none. Raises NoExport."""
-    olds, news = _records(old, 0), _records(new, 1)
-    one, other = next(olds, None), next(news, None)
-    while one is not None or other is not None:
-        if other is None or (one is not None and one.name.encode() < other.name.encode()):
-            assert one is not None  # else the loop would have ended
+    both = merge(_records(old, 0), _records(new, 1), key=itemgetter(0, 1))
+    for _, same in groupby(both, key=itemgetter(0)):
+        records = {which: record for _, which, record in same}
+        one, other = records.get(0), records.get(1)
+        if one is None:
+            yield Difference(records[1].name, "added", new_offset=records[1].offset)
+        elif other is None:
             yield Difference(one.name, "removed", old_offset=one.offset)
-            one = next(olds, None)
-        elif one is None or other.name.encode() < one.name.encode():
-            yield Difference(other.name, "added", new_offset=other.offset)
-            other = next(news, None)
-        else:
-            if one.line != other.line and (fields := _changed(one, other)):
-                yield Difference(one.name, "changed", fields, one.offset, other.offset)
-            one, other = next(olds, None), next(news, None)
+        elif one.line != other.line and (fields := _changed(one, other)):
+            yield Difference(one.name, "changed", fields, one.offset, other.offset)
 
 
-def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
+def _records(lines: Iterable[bytes], which: int) -> Iterator[tuple[bytes, int, Record]]:
     before = b""
     for number, line in enumerate(lines, start=1):
         try:
@@ -73,7 +71,7 @@ def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
             why = f"the names are not sorted: {record.name} follows {before.decode()}"
             raise NoExport(which, number, why)
         before = name
-        yield record
+        yield name, which, record
 
 
 def _changed(one: Record, other: Record) -> tuple[str, ...]:

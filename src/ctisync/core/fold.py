@@ -83,12 +83,8 @@ def fold(
     failures: list[CannotApply] = []
     for name, record in ((name, records.get(name)) for names, records in stored for name in names):
         check()
-        changes = per_resource[name]
-        pending = [
-            change
-            for change in changes
-            if not change.is_empty and (record is None or change.offset > record.offset)
-        ]
+        changes, applied = per_resource[name], -1 if record is None else record.offset
+        pending = [change for change in changes if not change.is_empty and change.offset > applied]
         skipped += len(changes) - len(pending)
         try:
             write = _one_write(name, pending, record, limits, check)
@@ -111,11 +107,7 @@ def fold(
 
 
 def _one_write(
-    name: str,
-    changes: Sequence[Change],
-    record: Record | None,
-    limits: Limits,
-    check: Callable[[], None],
+    name: str, changes: Sequence[Change], record: Record | None, limits: Limits, check: Callable[[], None]
 ) -> Write | None:
     if not changes:
         return None

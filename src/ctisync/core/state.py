@@ -16,6 +16,8 @@ from ctisync.core.model import Consumer, ConsumerInfo, Moment, OffsetRange, Snap
 
 Phase = Literal["empty", "loading", "ready", "blocked"]
 
+_Time = datetime | None
+
 LONGEST_COOLDOWN: Final = timedelta(hours=24)
 
 
@@ -343,12 +345,7 @@ STALE: Final = timedelta(hours=24)
 """The default: a content that was last known to be in step longer ago than this is stale."""
 
 
-def in_step_at(
-    behind: int | None,
-    checked_at: datetime | None,
-    updated_at: datetime | None,
-    was_in_step_at: datetime | None,
-) -> datetime | None:
+def in_step_at(behind: int | None, checked_at: _Time, updated_at: _Time, was_in_step_at: _Time) -> _Time:
     """See `ConsumerState.in_step_at`. A load that leaves the content behind does not make it younger. Without
     `was_in_step_at`, a content that is behind was in step, at best, when it last changed."""
     if behind is None or checked_at is None:

@@ -108,30 +108,20 @@ def change(item: Json) -> Change:
     kind = _TYPES.get(str(item["type"]).lower())
     if kind is None:
         raise FeedRefused(f"{where} has the unknown type {item['type']!r:.40}; a newer ctisync may know it")
-    resource = item.get("resource")
-    if not isinstance(resource, str):
+    resource = _value_or_none(item, "resource", str, f"{where}:")
+    if resource is None:
         raise FeedRefused(f"{where} has no resource")
     if wrong := wrong_name(resource):
         raise FeedRefused(f"{where}: its resource {wrong}")
-    version = item.get("version")
-    if version is not None and type(version) is not int:
-        raise FeedRefused(f"{where}: version is {kind_of(version)}, not an integer")
-    payload, operations = item.get("payload"), item.get("operations")
-    if kind == "create" and not isinstance(payload, dict | None):
-        raise FeedRefused(f"{where} creates {resource}, but its payload is {kind_of(payload)}, not an object")
-    if kind == "update" and not isinstance(operations, list | None):
-        raise FeedRefused(
-            f"{where} updates {resource}, but its operations are {kind_of(operations)}, not an array"
-        )
     inserted_at = item.get("inserted_at")
     return Change(
         offset=offset,
         type=kind,
         resource=resource,
-        version=version,
+        version=_value_or_none(item, "version", int, f"{where}:"),
         inserted_at=inserted_at if isinstance(inserted_at, str) else None,
-        payload=payload if kind == "create" else None,
-        operations=(operations or []) if kind == "update" else None,
+        payload=_value_or_none(item, "payload", dict, f"{where}:") if kind == "create" else None,
+        operations=_value_or_none(item, "operations", list, f"{where}:") or [] if kind == "update" else None,
     )
 
 
@@ -212,10 +202,11 @@ def changed(line: dict[str, Json], name: str, last: Change, payload: Json, about
     return Record(name, last.offset, bytes(text))
 
 
-def _value_or_none(data: dict[str, Json], field: str, kind: type[_T]) -> _T | None:
+def _value_or_none(data: dict[str, Json], field: str, kind: type[_T], where: str = "the feed's") -> _T | None:
+    """Raises FeedRefused for a value of another type, which names the field after `where`."""
     value = data.get(field)
     if value is not None and type(value) is not kind:
-        raise FeedRefused(f"the feed's {field} is {kind_of(value)}, not {_KINDS[kind]}")
+        raise FeedRefused(f"{where} {field} is {kind_of(value)}, not {_KINDS[kind]}")
     return value
 
 

@@ -30,11 +30,7 @@ _LAST_WORDS: Final = 1.0
 
 
 def run_hook(
-    argv: Sequence[str],
-    reason: Reason,
-    report: PassReport,
-    timeout: float,
-    incident: Incident | None = None,
+    argv: Sequence[str], reason: Reason, report: PassReport, timeout: float, incident: Incident | None = None
 ) -> None:
     """Run `argv` to its end, with the environment of ctisync and `variables`; its output goes to standard
     error. Raises HookFailed if it cannot be started, fails, or takes more than `timeout` s. After "recovered"

@@ -16,15 +16,8 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import InspectedStore, Inspection, LineReader, Log, SnapshotFile
-from ctisync.verify.rules import (
-    Comparison,
-    RecordRules,
-    Reference,
-    check_count,
-    check_offsets,
-    check_settings,
-    check_state,
-)
+from ctisync.verify import rules
+from ctisync.verify.rules import Comparison, RecordRules, Reference
 
 MOST_SHOWN: Final = 20
 """Findings of one kind that are kept. There may be one per record."""
@@ -131,20 +124,20 @@ def verify(
         state = inspection.state
         result = Verification(consumer, state, optional=optional)
         result.add(_check_access(store.name, inspection, at_work, unread))
-        result.add(check_state(state))
-        result.add(check_settings(state, consumer))
+        result.add(rules.check_state(state))
+        result.add(rules.check_settings(state, consumer))
         try:
             result.add(inspection.findings(deep=deep))
             result.records = inspection.count()
-            result.add(check_count(state, result.records))
+            result.add(rules.check_count(state, result.records))
             if result.records is not None:
                 comparison = None
                 if against is not None:
                     file, reference = against
                     comparison = Comparison(reference, state)
                     result.add(_check_snapshot(inspection, file, comparison, log))
-                rules = RecordRules(state, limits, deep=deep)
-                result.add(_check_content(inspection, result.records, log, rules, read, comparison))
+                record_rules = RecordRules(state, limits, deep=deep)
+                result.add(_check_content(inspection, result.records, log, record_rules, read, comparison))
         except StoreUnavailable as error:
             if Kind.STORE_DAMAGED not in result.counts:
                 raise
@@ -172,16 +165,16 @@ def _check_content(
     inspection: Inspection,
     count: int,
     log: Log,
-    rules: RecordRules,
+    record_rules: RecordRules,
     read: LineReader,
     comparison: Comparison | None,
 ) -> Iterator[Finding]:
-    yield from check_offsets(inspection.state)
+    yield from rules.check_offsets(inspection.state)
     number = 0
     with log.progress("verify", count, "records") as progress:
         for batch in _batches(inspection.scan()):
             for stored, line in zip(batch, read([each.line for each in batch]), strict=True):
-                yield from rules.check(stored, line)
+                yield from record_rules.check(stored, line)
                 if comparison is not None:
                     yield from comparison.of_content(stored)
             number += len(batch)

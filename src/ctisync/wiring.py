@@ -124,8 +124,9 @@ def _pass_limits(settings: Settings, consumer: Consumer, clock: Clock) -> "PassL
     of records is then unknown in advance."""
     from ctisync.feed.http.budget import FreeDiskSpace, PassLimits
 
-    local, share, disk = settings.backend.local, share_of_records(settings), None
-    if local is not None and share is not None and consumer.resources == ("*",):
+    local, disk = settings.backend.local, None
+    if local is not None and consumer.resources == ("*",):
+        share = local.bytes_per_byte(settings.store)
         disk = FreeDiskSpace(str(local.path.parent), local.free_space, share)
     return PassLimits(clock, settings.limits, disk)
 

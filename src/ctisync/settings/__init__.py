@@ -25,7 +25,7 @@ import msgspec
 
 from ctisync.backends import StoreSettings, parse_store_url
 from ctisync.errors import ConfigurationError
-from ctisync.settings.checks import Mistakes, check_consumer_url, check_settings
+from ctisync.settings.checks import Mistakes, check_consumer_url, check_settings, raise_all
 from ctisync.settings.model import ConsumerSettings, CtiSettings, LoadedSettings, Settings, SetValue
 from ctisync.settings.schema import field_types, leaf_types
 from ctisync.settings.sources import home_config_file, read_sources, read_text_file, secret_of
@@ -59,7 +59,7 @@ def load_settings(
     settings = _with_folders(settings, chosen="state_dir" in sources)
     settings = _with_names(settings, sources, mistakes)
     check_settings(settings, sources, mistakes)
-    mistakes.raise_any()
+    raise_all(mistakes.errors)
     return LoadedSettings(settings, sources, tuple(files))
 
 

@@ -74,10 +74,10 @@ def raise_all(errors: Iterable[ConfigurationError]) -> None:
 
 
 class Mistakes:
-    """The errors that blocks of `collect` have raised."""
+    """The `errors` that blocks of `collect` have raised."""
 
     def __init__(self) -> None:
-        self._errors: list[ConfigurationError] = []
+        self.errors: list[ConfigurationError] = []
         self._settings: set[str] = set()
 
     @contextmanager
@@ -87,17 +87,13 @@ class Mistakes:
         try:
             yield
         except ConfigurationError as error:
-            self._errors.append(error)
+            self.errors.append(error)
             self._settings.update(settings or ("",))
 
     def none_in(self, *settings: str) -> bool:
         """Whether no mistake so far affects these settings, so that a check of them finds a new mistake and
         not a consequence of another."""
         return "" not in self._settings and self._settings.isdisjoint(settings)
-
-    def raise_any(self) -> None:
-        """See `raise_all`."""
-        raise_all(self._errors)
 
 
 def check_url(url: str, where: str, login: str) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.errors import ConfigurationError, in_words
 from ctisync.escaping import quoted
-from ctisync.settings.checks import Mistakes
+from ctisync.settings.checks import Mistakes, raise_all
 from ctisync.settings.model import Settings, SetValue
 from ctisync.settings.schema import (
     ENVIRONMENT_PREFIX,
@@ -179,7 +179,7 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         for index, item in enumerate(value):
             with mistakes.collect():
                 items.append(_typed(inner, item, f"{origin}[{index}]"))
-        mistakes.raise_any()
+        raise_all(mistakes.errors)
         return tuple(items)
     if is_section(kind) or get_origin(kind) is dict:
         if not isinstance(value, dict):
@@ -205,7 +205,7 @@ def _section(kind: Any, value: dict[str, Any], origin: str) -> Any:
                 raise _unknown(f"{origin}: unknown setting {key}", key, list(types))
             if item != "":
                 items[key] = _typed(types[key], item, f"{origin}.{key}")
-    mistakes.raise_any()
+    raise_all(mistakes.errors)
     return kind(**items)
 
 
@@ -226,7 +226,7 @@ def _texts(value: dict[str, Any], origin: str) -> dict[str, Secret]:
                 case _:
                     hint = 'write NAME = "…" or NAME = { file = "/etc/ctisync/NAME" }'
                     raise ConfigurationError(f"{where}: expected a text or a file", hint=hint)
-    mistakes.raise_any()
+    raise_all(mistakes.errors)
     return secrets
 
 

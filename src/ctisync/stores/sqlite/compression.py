@@ -77,16 +77,17 @@ class Packer:
 
     def pack(self, records: Sequence[Record]) -> list[RecordRow]:
         """`Packing`: all lines in one call, during which other threads run."""
-        lines: list[bytes | bytearray | memoryview[int]] = [
-            record.line for record in records if len(record.line) <= MOST_UNPACKED
+        lines = [record.line for record in records]
+        short: list[bytes | bytearray | memoryview[int]] = [
+            line for line in lines if len(line) <= MOST_UNPACKED
         ]
-        packed = self._compressor.multi_compress_to_buffer(lines) if lines else ()
-        frames = (packed[number] for number in range(len(packed)))
+        packed = self._compressor.multi_compress_to_buffer(short) if short else ()
+        frames = map(packed.__getitem__, range(len(packed)))
         return [
             RecordRow(record.name, record.offset, b"", next(frames))
-            if len(record.line) <= MOST_UNPACKED
-            else RecordRow(record.name, record.offset, record.line, None)
-            for record in records
+            if len(line) <= MOST_UNPACKED
+            else RecordRow(record.name, record.offset, line, None)
+            for record, line in zip(records, lines, strict=True)
         ]
 
 

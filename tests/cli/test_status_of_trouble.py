@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch.lease import this_process
+from ctisync.stores.opensearch.lease import new_lease
 from ctisync.system.locks import lock_beside
 from tests.cli.conftest import Ctisync
 from tests.docs.indexer import indexer
@@ -168,7 +168,7 @@ def test_a_dead_pass_of_an_earlier_version_does_not_look_as_if_it_ran(
     ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode
 ) -> None:
     """Its lease names no lock file, so nothing proves that it is dead; but what to do is known."""
-    host, dead, until = this_process().host, no_process(), int(time.time()) + 800
+    host, dead, until = new_lease().host, no_process(), int(time.time()) + 800
     kit.put_lease(node, Consumer(), host=host, pid=dead, until=until)
     when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%dT%H:%M:%SZ}"
 

@@ -10,7 +10,7 @@ from typing import Any
 import trustme
 
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch.lease import this_process
+from ctisync.stores.opensearch.lease import new_lease
 from tests.docs.situations import situation
 from tests.docs.stage import INDEXER, Printed, Stage
 from tests.stores import opensearch_kit as kit
@@ -130,7 +130,7 @@ def _(stage: Stage) -> Printed:
 @situation("pass-missing", node=True)
 def _(stage: Stage) -> Printed:
     stage.follow(30)
-    host, until = this_process().host, int(time.time()) + 600
+    host, until = new_lease().host, int(time.time()) + 600
     stage.names[host] = "node-1 (machine 8c55d02e)"
     kit.put_lease(stage.node, CONSUMER, owner="ctisync", host=host, pid=no_process(), until=until)
     return stage.run("sync").last(2)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.stores.opensearch.hints import Curl
+from ctisync.stores.opensearch.refusals import Curl
 from ctisync.tls import Files
 from tests.docs.hint_sites import HINTS, REASONS
 from tests.docs.hinted import commands

@@ -24,7 +24,7 @@ from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, StoreU
 from ctisync.feed.snapshot.download import Download
 from ctisync.notifications import metrics
 from ctisync.stores.opensearch.client import Client, OpenSearchReply
-from ctisync.stores.opensearch.hints import Curl
+from ctisync.stores.opensearch.refusals import Curl
 from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, Swap
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system import locks

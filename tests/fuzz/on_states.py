@@ -17,8 +17,8 @@ from ctisync.core.pass_plan import plan_pass
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import LOAD_ANEW, CtisyncError
 from ctisync.stores.opensearch.client import Client
-from ctisync.stores.opensearch.hints import Curl
-from ctisync.stores.opensearch.lease import can_take_over
+from ctisync.stores.opensearch.lease import can_take_over, work_of
+from ctisync.stores.opensearch.refusals import Curl
 from ctisync.stores.opensearch.state_document import StateDocument
 from ctisync.stores.sqlite.backend import SqliteBackend
 from ctisync.stores.sqlite.connection import open_writable
@@ -175,7 +175,7 @@ def documents_in_passes(data: bytes) -> None:
         check_printed(error)
         return
     if entry.lease is not None:
-        work, now = entry.lease.work, int(NOW.timestamp())
+        work, now = work_of(entry.lease), int(NOW.timestamp())
         one = ConsumerStatus(CONSUMER, entry.state, 3, work=work)
         as_table(Status("x", (one,)), io.StringIO(), NOW)
         can_take_over(entry.lease, now, 900.0)

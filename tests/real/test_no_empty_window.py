@@ -25,6 +25,7 @@ from tests.real.readers import ContentCounts, Reader
 from tests.support.figures import figure
 from tests.support.long import LONG
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.opensearch_store import opensearch_at
 from tests.support.records import record
 
 SECONDS: Final = 25.0 if LONG else 6.0
@@ -166,7 +167,7 @@ def test_readers_of_opensearch_see_no_empty_window(opensearch_2: OpenSearchNode)
     spanned: Counter[str] = Counter()
 
     def make() -> OpenSearchStore:
-        return OpenSearchStore([opensearch_2.url], SystemClock())
+        return opensearch_at([opensearch_2.url], SystemClock())
 
     def export() -> ContentCounts | None:
         try:

@@ -8,13 +8,13 @@ from contextlib import closing
 import pytest
 
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.system.clock import SystemClock
 from tests.real.followed import INDEX, Followed
 from tests.support.feed_history import churn, populate
 from tests.support.figures import figure
 from tests.support.long import LONG
 from tests.support.opensearch_node import RestartableNode
+from tests.support.opensearch_store import opensearch_at
 from tests.support.tcp_proxy import TcpProxy, port_of
 
 pytestmark = [pytest.mark.own_server, pytest.mark.timeout(3600 if LONG else 300)]
@@ -113,7 +113,7 @@ def test_a_strict_mapping_in_the_way_names_record_and_field_and_the_offset_stays
 def test_a_node_that_hangs_is_left_alone_while_another_one_answers(node: RestartableNode) -> None:
     with (
         TcpProxy(port_of(node.node.url)) as hanging,
-        closing(OpenSearchStore([hanging.url, node.node.url], SystemClock(), timeout=0.3)) as store,
+        closing(opensearch_at([hanging.url, node.node.url], SystemClock(), wait=0.3)) as store,
     ):
         hanging.hang()
         for _ in range(5):

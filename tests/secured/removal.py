@@ -19,10 +19,10 @@ from ctisync.core.steps import Mode
 from ctisync.errors import AccessRefused, EmptyStore
 from ctisync.ports import Store
 from ctisync.settings import load_settings
-from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.system.clock import SystemClock
 from ctisync.wiring import opened_store
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.opensearch_store import opensearch_at
 from tests.support.records import comparable
 from tests.support.secured_node import SecuredNode
 
@@ -153,7 +153,7 @@ def stored_documents(node: SecuredNode) -> dict[str, Any]:
 def _stored(node: SecuredNode) -> tuple[ConsumerState, list[bytes], bool]:
     """State and content, and whether there is a lease."""
     node.request("POST", "/ctisync-*/_refresh")
-    administrator = OpenSearchStore(
+    administrator = opensearch_at(
         [node.url],
         SystemClock(),
         ca_file=node.authority.file,

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.stores.opensearch.client import OpenSearchReply, Problem
+from ctisync.stores.opensearch.client import OpenSearchReply
+from ctisync.stores.opensearch.refusals import Problem
 
 BUSY: Final = Problem(
     "opensearch_rejected_execution_exception", "rejected execution of coordinating operation"

@@ -14,6 +14,7 @@ from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.opensearch_store import opensearch_at
 from tests.support.records import read
 
 LOCK = "the id of this host's lock file"
@@ -79,7 +80,7 @@ def new_consumer() -> Consumer:
 
 def open_store(node: OpenSearchNode, clock: FakeClock | None = None, **settings: Any) -> OpenSearchStore:
     """By default all of them hold one lock: each takes a lease over from any other at once."""
-    return OpenSearchStore([node.url], clock or FakeClock(), **{"host_lock": LOCK, **settings})
+    return opensearch_at([node.url], clock or FakeClock(), **{"host_lock": LOCK, **settings})
 
 
 def mortal_store(node: OpenSearchNode, writes: int) -> OpenSearchStore:

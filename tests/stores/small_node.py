@@ -12,14 +12,15 @@ from typing import Any
 
 import msgspec
 
+from ctisync.backends import StoreSettings
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.stores.opensearch.client import Client, OpenSearchReply, Problem
+from ctisync.stores.opensearch.client import Client, OpenSearchReply
 from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations
-from ctisync.stores.opensearch.hints import Curl
 from ctisync.stores.opensearch.indices import missing_settings
 from ctisync.stores.opensearch.lease import LeaseHolder
+from ctisync.stores.opensearch.refusals import Curl, Problem
 from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, Swap
 from tests.support.clock import FakeClock
 
@@ -161,7 +162,7 @@ class Holder:
         client = Client(node, Curl("http://127.0.0.1:9200"), node.clock)
         document = StateDocument(client, CONSUMER, 0)
         self.lease = LeaseHolder(client, document, node.clock, ttl, host_lock=host_lock)
-        self.generations = Generations(client, document, node.clock)
+        self.generations = Generations(client, document, node.clock, StoreSettings())
         self.hold = FencedLease(self.lease, self.generations)
 
 

@@ -13,11 +13,12 @@ import pytest
 from ctisync.core.model import Consumer, Delete, Snapshot, Write
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, CtisyncError
+from ctisync.stores.opensearch.bulk import Pace
 from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.generations import Generations, Inventory
-from ctisync.stores.opensearch.hints import Curl
 from ctisync.stores.opensearch.lease import LeaseHolder
 from ctisync.stores.opensearch.records import Records
+from ctisync.stores.opensearch.refusals import Curl
 from ctisync.stores.opensearch.state_document import StateEntry
 from ctisync.stores.opensearch.writer import OpenSearchWriter
 from tests.stores import opensearch_kit as kit
@@ -75,11 +76,11 @@ class OurGenerations:
     def remove_unfinished(self, name: str) -> None:
         pass
 
-    def configure_for_reading(self, fence: str) -> bool:
-        return True
+    def configure_for_reading(self, fence: str) -> None:
+        pass
 
     def inventory(self) -> Inventory:
-        return Inventory(live=self.live, generations={})
+        return Inventory({}, self.live)
 
     def change_aliases(self, actions: Sequence[dict[str, dict[str, Any]]]) -> bool:
         for action in actions:
@@ -101,9 +102,9 @@ class Played:
             client,
             cast(LeaseHolder, self.lease),
             cast(Generations, self.generations),
-            Records(client, self.clock),
+            Records(client, self.clock, Pace()),
         )
-        self.writer._fenced.live = LIVE
+        self.writer._fenced._inventory = Inventory({}, LIVE)
 
     @property
     def state(self) -> ConsumerState:

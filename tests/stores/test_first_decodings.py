@@ -10,9 +10,10 @@ ROUNDS = 30
 FOUR_SENDERS = """
 import sys, threading
 from ctisync.system.clock import SystemClock
-from ctisync.stores.opensearch.bulk import index
-from ctisync.stores.opensearch.hints import Curl
-from ctisync.stores.opensearch.client import Client, Problem
+from ctisync.stores.opensearch.bulk import Pace, index
+from ctisync.stores.opensearch.refusals import Curl
+from ctisync.stores.opensearch.client import Client
+from ctisync.stores.opensearch.refusals import Problem
 from ctisync.stores.opensearch.records import Records
 from tests.support.records import record
 
@@ -34,7 +35,7 @@ class Node:
         return Answer()
 
 bulk = [index(record("CVE-1", 1))]
-records = Records(Client(Node(), Curl("http://node"), SystemClock()), SystemClock())
+records = Records(Client(Node(), Curl("http://node"), SystemClock()), SystemClock(), Pace())
 sys.setswitchinterval(1e-6)
 senders = [threading.Thread(target=records.send, args=("fence", bulk)) for _ in range(4)]
 for sender in senders:

@@ -16,12 +16,12 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.stores.opensearch import lease as opensearch_lease
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
-from ctisync.stores.opensearch.lease import Process, can_take_over, this_process
+from ctisync.stores.opensearch.lease import can_take_over, new_lease
 from ctisync.stores.opensearch.state_document import Lease, StateEntry
 from tests.stores.small_node import EPOCH, LOCK, TTL, Holder, SmallNode, lease
 
 WRITE = "PUT /wazuh-context/_doc"
-ME = Process(owner="root", host="other-host", pid=1, lock=LOCK)
+ME = Lease(token="", owner="root", host="other-host", pid=1, until=0, lock=LOCK)
 
 
 @pytest.fixture
@@ -66,15 +66,13 @@ def test_a_lease_without_an_owner_may_be_taken_over() -> None:
         (replace(ME, host="yet-another-host"), False),
     ],
 )
-def test_a_live_lease_passes_to_the_holder_of_the_lock_that_it_names(
-    taker: Process | None, free: bool
-) -> None:
+def test_a_live_lease_passes_to_the_holder_of_the_lock_that_it_names(taker: Lease | None, free: bool) -> None:
     """A lock file's number of another host is a copy, and one of another user can't be."""
     assert can_take_over(lease(lock=LOCK), EPOCH, TTL, taker) is free
 
 
 @pytest.mark.parametrize("taker", [ME, replace(ME, lock=None)])
-def test_a_lease_that_names_no_lock_file_is_waited_for(taker: Process) -> None:
+def test_a_lease_that_names_no_lock_file_is_waited_for(taker: Lease) -> None:
     """An earlier version's."""
     assert can_take_over(lease(), EPOCH, TTL, taker) is False
 
@@ -84,16 +82,21 @@ def test_two_clones_of_one_machine_are_two_hosts(tmp_path: Path, monkeypatch: py
     own = Path("/etc/machine-id")
     assert (
         hashlib.sha256(own.read_bytes().strip()).hexdigest()[:8] if own.exists() else "unknown"
-    ) in this_process().host
+    ) in new_lease().host
     machine_id = tmp_path / "machine-id"
     machine_id.write_text("  one\n")
     monkeypatch.setattr(opensearch_lease, "_MACHINE_ID", machine_id)
     short = hashlib.sha256(b"one").hexdigest()[:8]
-    assert this_process() == Process(
-        owner=getpass.getuser(), host=f"{socket.gethostname()} (machine {short})", pid=os.getpid(), lock=None
+    ours = new_lease()
+    assert ours == Lease(
+        token=ours.token,
+        owner=getpass.getuser(),
+        host=f"{socket.gethostname()} (machine {short})",
+        pid=os.getpid(),
+        until=0,
     )
     machine_id.unlink()
-    assert this_process().host == f"{socket.gethostname()} (machine unknown)"
+    assert new_lease().host == f"{socket.gethostname()} (machine unknown)"
 
 
 @pytest.mark.parametrize("failure", [KeyError, OSError], ids=["Python 3.11", "Python 3.13"])
@@ -106,7 +109,7 @@ def test_a_user_without_a_name_still_gets_a_lease(
         raise failure("uid not found: 12345")
 
     monkeypatch.setattr(getpass, "getuser", nameless)
-    assert this_process().owner == f"uid {os.getuid()}"
+    assert new_lease().owner == f"uid {os.getuid()}"
 
 
 def test_the_lease_says_until_when_by_the_servers_clock(node: SmallNode) -> None:
@@ -118,7 +121,7 @@ def test_the_lease_says_until_when_by_the_servers_clock(node: SmallNode) -> None
     lease = node.entry().lease
     assert lease is not None
     assert (lease.token, lease.until) == (holder.lease.token, EPOCH + 5000 + 60 + 900)
-    assert (lease.owner, lease.host, lease.pid) == (this_process().owner, this_process().host, os.getpid())
+    assert (lease.owner, lease.host, lease.pid) == (new_lease().owner, new_lease().host, os.getpid())
     assert lease.lock == LOCK
 
 
@@ -134,7 +137,7 @@ def test_a_lease_of_another_host_is_over_by_the_servers_clock(node: SmallNode) -
 
 
 def test_only_who_holds_its_lock_takes_a_live_lease(node: SmallNode) -> None:
-    me = this_process()
+    me = new_lease()
     ours = lease(owner=me.owner, host=me.host, lock=LOCK)
     node.put(lambda entry: msgspec.structs.replace(entry, lease=ours))
     for other in (None, "f" * 32):

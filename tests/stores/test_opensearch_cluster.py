@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from contextlib import closing
-from urllib.parse import SplitResult, urlsplit
 
 import pytest
 
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem, check_one_cluster
-from ctisync.stores.opensearch.hints import Curl
-from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, check_one_cluster
+from ctisync.stores.opensearch.refusals import Curl, Problem
 from tests.contract.test_history import WITHIN, report
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import unused_port
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.opensearch_store import opensearch_at
 from tests.support.records import record
 
-ONE, OTHER, THIRD = (urlsplit(f"https://{host}:9200") for host in ("one", "other", "third"))
+ONE, OTHER, THIRD = (f"https://{host}:9200" for host in ("one", "other", "third"))
 
 
 class Root:
@@ -46,7 +45,7 @@ def of(uuid: str) -> OpenSearchReply:
 
 
 def checked(*answers: OpenSearchReply | NoReply) -> list[str]:
-    nodes: dict[SplitResult, Root] = dict(zip((ONE, OTHER, THIRD), map(Root, answers), strict=False))
+    nodes: dict[str, Root] = dict(zip((ONE, OTHER, THIRD), map(Root, answers), strict=False))
     return check_one_cluster(list(nodes), lambda urls: nodes[urls[0]], Curl("https://one:9200"))
 
 
@@ -82,7 +81,7 @@ def test_nothing_is_written_to_either_of_two_clusters(
         node.wipe()
     consumer = kit.new_consumer()
     both = [opensearch_2.url, opensearch_3.url]
-    with closing(OpenSearchStore(both, FakeClock())) as store:
+    with closing(opensearch_at(both, FakeClock())) as store:
         refused = pytest.raises(ConfigurationError, match="different clusters")
         with refused:
             kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
@@ -100,7 +99,7 @@ def test_nothing_is_written_to_either_of_two_clusters(
 def test_one_cluster_under_two_names_is_one(opensearch_2: OpenSearchNode) -> None:
     names = [opensearch_2.url, opensearch_2.url.replace("127.0.0.1", "localhost")]
     consumer = kit.new_consumer()
-    with closing(OpenSearchStore(names, FakeClock())) as store:
+    with closing(opensearch_at(names, FakeClock())) as store:
         kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
         (check,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
     assert (check.health, check.text[:11]) == ("ok", "all 2 nodes")
@@ -111,7 +110,7 @@ def test_a_node_that_does_not_answer_is_a_warning_with_the_request_that_shows_wh
 ) -> None:
     """Passes go on without it, until the next one is lost too."""
     silent = f"http://127.0.0.1:{unused_port()}"
-    with closing(OpenSearchStore([silent, opensearch_2.url, opensearch_2.url], FakeClock())) as store:
+    with closing(opensearch_at([silent, opensearch_2.url, opensearch_2.url], FakeClock())) as store:
         (check,) = [each for each in store.diagnose([]) if each.what == "store-nodes"]
     assert check.health == "warning"
     assert check.text == f"1 of the 3 nodes in store.url did not answer: {silent}"

@@ -13,12 +13,12 @@ import pytest
 
 from ctisync.core.health import CheckResult, worst
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
-from ctisync.stores.opensearch.generations import Layout
-from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
+from ctisync.stores.opensearch.refusals import Problem
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.opensearch_store import opensearch_at
 from tests.support.records import record
 
 HERE: Final = "http://opensearch.example:9200"
@@ -72,7 +72,7 @@ class Node:
 
 
 def examined(node: Node, replicas: int = 0, **store: Any) -> dict[str, CheckResult]:
-    with closing(OpenSearchStore([HERE], FakeClock(), layout=Layout(replicas=replicas), **store)) as opened:
+    with closing(opensearch_at([HERE], FakeClock(), replicas=replicas, **store)) as opened:
         opened._client._transport = node
         checks = list(opened.diagnose([Consumer()]))
     assert all(each.hint for each in checks if each.health == "failed")

@@ -13,7 +13,6 @@ import pytest
 from ctisync.core.model import Consumer, Delete
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, ForeignIndex, StoreUnavailable
-from ctisync.stores.opensearch.generations import Layout
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.stores.opensearch.writer import OpenSearchWriter
 from tests.contract.test_history import report
@@ -93,7 +92,7 @@ def test_a_generations_name_is_legal_and_never_begins_with_the_alias(
 
 def test_a_generation_says_what_it_holds_and_is_configured_for_reading(node: OpenSearchNode) -> None:
     consumer = kit.new_consumer()
-    with closing(kit.open_store(node, layout=Layout(2, 1, "best_compression"))) as store:
+    with closing(kit.open_store(node, shards=2, replicas=1, codec="best_compression")) as store:
         kit.initialise(store, consumer, [A, B], 10)
     _, index = index_of(node, consumer)
     assert index["mappings"]["_meta"]["ctisync"] == {
@@ -347,7 +346,7 @@ def test_an_index_that_is_one_too_many_for_the_cluster_is_a_full_store(
         if which == "history":
             store.remember(report(consumer, 1), 10, 30.0)
             return
-        with closing(kit.open_store(node, layout=Layout(replicas=int(which == "copies")))) as another:
+        with closing(kit.open_store(node, replicas=int(which == "copies"))) as another:
             kit.initialise(another, consumer, [A, B], 20)
 
     try:

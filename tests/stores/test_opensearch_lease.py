@@ -12,7 +12,7 @@ import pytest
 from ctisync.core.model import Consumer, Delete
 from ctisync.errors import AnotherPass
 from ctisync.stores.opensearch.bulk import RecordVersion, delete, index
-from ctisync.stores.opensearch.lease import this_process
+from ctisync.stores.opensearch.lease import new_lease
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
@@ -43,7 +43,7 @@ def in_(seconds: float) -> int:
 
 def put_own_lease(node: OpenSearchNode, consumer: Consumer, **changes: object) -> None:
     """As a killed pass leaves it that held the lock of `kit.open_store`."""
-    me = this_process()
+    me = new_lease()
     left = {"owner": me.owner, "host": me.host, "lock": kit.LOCK, "until": in_(600)}
     kit.put_lease(node, consumer, **left | changes)
 
@@ -53,7 +53,7 @@ def test_a_lease_says_who_holds_it_and_is_gone_after_the_pass(
 ) -> None:
     with store.writer(consumer):
         lease = kit.document(opensearch_2, consumer)["vd_4.8.0"]["ctisync"]["lease"]
-        assert (lease["owner"], lease["host"]) == (this_process().owner, this_process().host)
+        assert (lease["owner"], lease["host"]) == (new_lease().owner, new_lease().host)
         assert lease["pid"] == os.getpid()
         assert TTL - 60 < lease["until"] - time.time() <= TTL
         assert [alias for aliases in kit.aliases(opensearch_2, consumer).values() for alias in aliases] != [

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from threading import Barrier, Thread
-from urllib.parse import urlsplit
 
+from ctisync.backends import StoreSettings
 from ctisync.stores.opensearch.transport import HttpTransport
 from ctisync.tls import Files
 from tests.support.http_proxy import Answer, HttpProxy, Received, http_proxy
@@ -24,12 +24,16 @@ def counted_node(at_once: int = 1) -> Iterator[HttpProxy]:
         yield node
 
 
+def transport_to(*urls: str) -> HttpTransport:
+    return HttpTransport(urls, Files("store"), StoreSettings(), 60)
+
+
 def test_bulks_from_threads_of_their_own_go_to_every_node_alike() -> None:
     """A thread a bulk, and each began with the same node: one of three did the work of all."""
     with ExitStack() as parts:
         nodes = [parts.enter_context(counted_node()) for _ in range(3)]
-        urls = [urlsplit(node.url) for node in nodes]
-        transport = parts.enter_context(closing(HttpTransport(urls, Files("store"), timeout=10)))
+        urls = [node.url for node in nodes]
+        transport = parts.enter_context(closing(transport_to(*urls)))
         for _ in range(12):
             bulk = Thread(target=transport.send, args=("POST", "/x/_bulk", b"{}", 10))
             bulk.start()
@@ -40,7 +44,7 @@ def test_bulks_from_threads_of_their_own_go_to_every_node_alike() -> None:
 def test_bulks_that_are_sent_at_once_need_no_new_connections_the_next_time() -> None:
     """One connection was kept; each of the others cost its handshake again, with TLS some milliseconds."""
     with counted_node(at_once=4) as node:
-        with closing(HttpTransport([urlsplit(node.url)], Files("store"), timeout=60)) as transport:
+        with closing(HttpTransport([node.url], Files("store"), StoreSettings(), 60)) as transport:
             for _ in range(3):
                 bulks = [
                     Thread(target=transport.send, args=("POST", "/x/_bulk", b"{}", 60)) for _ in range(4)

@@ -10,8 +10,9 @@ import pytest
 
 from ctisync.core.model import Delete
 from ctisync.stores.opensearch.bulk import index
-from ctisync.stores.opensearch.client import OpenSearchReply, Problem, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from ctisync.stores.opensearch.indices import PINNED
+from ctisync.stores.opensearch.refusals import Problem
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.verify.audit import verify
 from tests.contract.test_history import WITHIN, report, without_touched

@@ -14,7 +14,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Writer
 from ctisync.stores.opensearch import writer as opensearch_writer
-from ctisync.stores.opensearch.bulk import index
+from ctisync.stores.opensearch.bulk import Pace, index
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
@@ -72,7 +72,7 @@ def test_a_whole_range_is_read_250_names_a_request_and_written_by_as_few_as_its_
     store: OpenSearchStore, sent: Counted
 ) -> None:
     records = made_up(1000, first_offset=11)
-    bulk_bytes = store._pace.one_by_one.bulk_bytes
+    bulk_bytes = Pace().one_by_one.bulk_bytes
     with store.writer(CONSUMER) as writer:
         kit.apply(writer, records, 1010)
     assert [len(names) for names in sent.read] == [250] * 4

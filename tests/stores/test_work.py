@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch.bulk import Pace
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.contract import passes
@@ -40,7 +39,7 @@ def test_a_load_into_sqlite_shows_what_it_has_committed(tmp_path: Path) -> None:
 
 def test_a_load_into_opensearch_shows_how_far_it_is_in_its_lease(opensearch_2: OpenSearchNode) -> None:
     clock, consumer = FakeClock(), kit.new_consumer()
-    store = kit.open_store(opensearch_2, clock, pace=Pace(1, 1))
+    store = kit.open_store(opensearch_2, clock, senders=1, bulk_bytes=1)
     assert store.work(consumer) is None
     began = int(opensearch_2.request("GET", "/_cat/health?h=epoch&format=json")[0]["epoch"])
     with store.writer(consumer) as writer:

@@ -10,7 +10,8 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
+from ctisync.stores.opensearch.refusals import Problem
 from ctisync.stores.opensearch.transport import HttpTransport
 from tests.support.faults import Effect, Effects, How, Place, When
 from tests.support.feed_exchange import EXCHANGE

@@ -57,10 +57,7 @@ def _folder(folder: Path) -> Store:
 
 
 def _opensearch(url: str, **access: Any) -> Store:
-    from ctisync.stores.opensearch.bulk import Pace
-    from ctisync.stores.opensearch.store import OpenSearchStore
+    from tests.support.opensearch_store import opensearch_at
 
     # Bulks of a few records, several at once: a small content is then loaded as a large one is.
-    return OpenSearchStore(
-        [url], SystemClock(), host_lock="the lock", pace=Pace(senders=3, bulk_bytes=500), **access
-    )
+    return opensearch_at([url], SystemClock(), host_lock="the lock", senders=3, bulk_bytes=500, **access)

@@ -42,7 +42,7 @@ OURS: Final = {
     "consumer.index": "matches checks._INDEX_NAME",
     "key": "a variable of ours",
     "commands": "what Curl writes, which quotes",
-    "entry.lease.end": "a time",
+    "lease.end": "a time",
     "_LONGER * within": "a number",
     "consumer.context": "matches checks._CATALOG_NAME",
     "consumer.name": "the same",
@@ -57,8 +57,8 @@ OURS: Final = {
     "address.base": "matches catalog._ADDRESS",
     "settings": "the same",
     "_EXPECTED[setting]": "a text of our own",
-    "self.user": "a name that is quoted there, or words of our own",
-    "rights": "matches client._MISSING_RIGHTS, or words of our own",
+    "curl.user": "a name that is quoted there, or words of our own",
+    "rights": "matches refusals._MISSING_RIGHTS, or words of our own",
 }
 """What may stand in a hint as it is, by how its expression begins."""
 

@@ -66,10 +66,10 @@ class Place(NamedTuple):
     def open(self, lock: str | None = None) -> Store:
         if not self.url.startswith("http"):
             return SqliteStore(Path(self.url), SystemClock())
-        from ctisync.stores.opensearch.store import OpenSearchStore
+        from tests.support.opensearch_store import opensearch_at
 
         stolen = LOCK if self.steals and self.lock is None else None
-        return OpenSearchStore([self.url], FakeTime(), host_lock=lock or stolen, lease_ttl=self.ttl)
+        return opensearch_at([self.url], FakeTime(), host_lock=lock or stolen, lease_ttl=self.ttl)
 
 
 class FakeTime(SystemClock):

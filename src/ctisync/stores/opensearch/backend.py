@@ -11,9 +11,6 @@ from ctisync.urls import origin_of, redacted, refuse_credentials, split
 
 DEFAULT_PORT: Final = 9200
 
-_TIMEOUT: Final = 60.0
-"""Seconds for a request."""
-
 
 def parse(url: str, where: str) -> "OpenSearchBackend":
     """See `backends.parse_store_url`. The default port is 9200, for http and https."""
@@ -45,21 +42,6 @@ class OpenSearchBackend(msgspec.Struct, frozen=True):
         return None
 
     def open(self, options: StoreSettings, clock: Clock, access: Access) -> Store:
-        from ctisync.stores.opensearch.bulk import Pace
-        from ctisync.stores.opensearch.generations import Layout
         from ctisync.stores.opensearch.store import OpenSearchStore
 
-        return OpenSearchStore(
-            self.urls,
-            clock,
-            host_lock=access.host_lock,
-            username=options.username,
-            password=None if options.password is None else options.password.reveal(),
-            ca_file=options.ca_file,
-            client_cert=options.client_cert,
-            client_key=options.client_key,
-            layout=Layout(options.shards, options.replicas, options.codec),
-            pace=Pace(options.senders, options.bulk_bytes),
-            timeout=min(_TIMEOUT, access.wait),
-            within=access.within,
-        )
+        return OpenSearchStore(self.urls, options, clock, access)

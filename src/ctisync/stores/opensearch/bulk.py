@@ -6,16 +6,15 @@ them would decide. The number of bulks and their size adapt to the node's load.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import chain
-from queue import Empty, SimpleQueue
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from ctisync.core.model import Record
 from ctisync.ports import Clock
-from ctisync.system.process import is_stop
-from ctisync.system.threads import start_thread
+from ctisync.system.threads import submit
 
 SMALLEST: Final = 500_000
 """Bytes. A busy node does not make bulks smaller than this."""
@@ -39,23 +38,24 @@ class BulkAction(msgspec.Struct, frozen=True):
 
 
 class RecordVersion(msgspec.Struct, frozen=True):
-    """The version of a record that the store holds. `version` is the record's offset; the other two are
-    OpenSearch's sequence number and primary term."""
+    """The version of a record that the store holds, as replies have it. `version` is the record's offset, -1
+    if the reply has none; the other two are OpenSearch's sequence number and primary term."""
 
-    version: int
-    seq_no: int
-    primary_term: int
+    version: int = msgspec.field(name="_version", default=-1)
+    seq_no: int = msgspec.field(name="_seq_no", default=0)
+    primary_term: int = msgspec.field(name="_primary_term", default=0)
 
 
 class BulkResult(msgspec.Struct):
     """`created`: the number of new records. `versions`: the stored version of each record that was written,
     None for a deleted one. `conflicts`: actions that met another version. `rejections`: how often a busy node
-    rejected some items first."""
+    rejected some items first. `seconds`: how long the bulk took."""
 
     created: int = 0
     versions: dict[str, RecordVersion | None] = {}
     conflicts: list[BulkAction] = []
     rejections: int = 0
+    seconds: float = 0.0
 
 
 def index(record: Record) -> BulkAction:
@@ -90,18 +90,6 @@ class Pace(NamedTuple):
         return Pace(1, self.senders * self.bulk_bytes)
 
 
-USUAL_PACE: Final = Pace()
-
-
-class _Finished(NamedTuple):
-    """A finished bulk: its result, or the error that was raised."""
-
-    names: frozenset[str]
-    result: BulkResult
-    error: BaseException | None
-    seconds: float
-
-
 class BulkPool:
     """Sends bulks in parallel. For use by one thread, which gets each result and each error from a later
     call.
@@ -123,11 +111,9 @@ class BulkPool:
         self._meanwhile = meanwhile
         self._allowed = min(_AT_FIRST, pace.senders)
         self._accepted = 0
-        self._in_flight = 0
-        self._names: set[str] = set()
+        self._in_flight: dict[Future[BulkResult], frozenset[str]] = {}
         self._gathered: list[BulkAction] = []
         self._size = 0
-        self._finished: SimpleQueue[_Finished] = SimpleQueue()
         self.bulk_bytes = pace.bulk_bytes
 
     def add(self, actions: Iterable[BulkAction]) -> list[BulkResult]:
@@ -142,18 +128,24 @@ class BulkPool:
         return results
 
     def submit(self, actions: Sequence[BulkAction]) -> list[BulkResult]:
-        """Send a bulk as soon as pace and names in flight allow it. Returns results to other bulks."""
+        """Send a bulk as soon as pace and names in flight allow it. Returns results to other bulks; without a
+        thread for it, its own, too."""
         names = frozenset(action.name for action in actions)
         results = []
-        while self._in_flight >= self._allowed or not self._names.isdisjoint(names):
+        while len(self._in_flight) >= self._allowed or any(names & each for each in self._in_flight.values()):
             results.append(self._result())
-        self._in_flight += 1
-        self._names |= names
-        if start_thread(lambda: self._finished.put(self._send_one(actions, names)), "sender") is None:
-            finished = self._send_one(actions, names)
-            if finished.error is not None and is_stop(finished.error):
-                raise finished.error
-            self._finished.put(finished)
+
+        def send() -> BulkResult:
+            began = self._clock.monotonic()
+            result = self._send(actions)
+            result.seconds = self._clock.monotonic() - began
+            return result
+
+        future = submit(send, "sender")
+        if future is None:
+            results.append(self._adapted(send()))
+        else:
+            self._in_flight[future] = names
         return results
 
     def drain(self) -> list[BulkResult]:
@@ -165,13 +157,8 @@ class BulkPool:
 
     def stop(self, seconds: float) -> None:
         """Wait at most so long for the bulks in flight, and ignore their results."""
-        end = self._clock.monotonic() + seconds
-        while self._in_flight and (left := end - self._clock.monotonic()) > 0:
-            try:
-                self._finished.get(timeout=left)
-            except Empty:
-                return
-            self._in_flight -= 1
+        for future in wait(self._in_flight, seconds).done:
+            del self._in_flight[future]
 
     def _submit_gathered(self) -> list[BulkResult]:
         if not self._gathered:
@@ -180,39 +167,24 @@ class BulkPool:
         bulk, self._gathered, self._size = self._gathered, [], 0
         return self.submit(bulk)
 
-    def _send_one(self, actions: Sequence[BulkAction], names: frozenset[str]) -> _Finished:
-        began = self._clock.monotonic()
-        result, error = BulkResult(), None
-        try:
-            result = self._send(actions)
-        except BaseException as raised:  # noqa: BLE001  # handed on to the caller's thread
-            error = raised
-        return _Finished(names, result, error, self._clock.monotonic() - began)
-
     def _result(self) -> BulkResult:
         """Wait for the next finished bulk."""
-        finished = None
-        while finished is None:
-            try:
-                finished = self._finished.get(timeout=_WAIT)
-            except Empty:
-                self._meanwhile()
-        self._in_flight -= 1
-        self._names -= finished.names
-        if finished.error is not None:
-            raise finished.error
-        self._adapt(is_busy=finished.result.rejections > 0 or finished.seconds > _SLOW)
-        return finished.result
+        while not (done := wait(self._in_flight, _WAIT, FIRST_COMPLETED).done):
+            self._meanwhile()
+        future = done.pop()
+        del self._in_flight[future]
+        return self._adapted(future.result())
 
-    def _adapt(self, *, is_busy: bool) -> None:
-        """Halve number and size if the node is busy; else raise them slowly."""
-        if is_busy:
+    def _adapted(self, result: BulkResult) -> BulkResult:
+        """Halve number and size of the bulks if the node was busy; else raise them slowly."""
+        if result.rejections or result.seconds > _SLOW:
             self._allowed = max(1, self._allowed // 2)
             self.bulk_bytes = max(min(SMALLEST, self._pace.bulk_bytes), self.bulk_bytes // 2)
             self._accepted = 0
-            return
+            return result
         self._accepted += 1
         if self._accepted >= self._allowed:
             self._accepted = 0
             self._allowed = min(self._pace.senders, self._allowed + 1)
             self.bulk_bytes = min(self._pace.bulk_bytes, self.bulk_bytes + SMALLEST)
+        return result

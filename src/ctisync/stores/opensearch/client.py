@@ -6,20 +6,17 @@ request is retried after a lost connection, a time-out or a reply of a busy node
 """
 
 import math
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from typing import Final, Protocol, TypeVar
-from urllib.parse import SplitResult, quote, unquote
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from ctisync.core.json_text import UNDECODABLE
-from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
-from ctisync.escaping import quoted
+from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.ports import Clock
-from ctisync.stores.opensearch import hints
-from ctisync.stores.opensearch.hints import SYNC, Curl
+from ctisync.stores.opensearch.refusals import Curl, Problem, refusal
 from ctisync.system.process import HURRY, finish, is_stop
 
 T = TypeVar("T")
@@ -33,63 +30,7 @@ _LEAST: Final = 0.05
 _NODE_TIMEOUT: Final = 5.0
 """Seconds for the name of a node's cluster. The next pass asks a node again that did not answer."""
 
-_BLOCKS: Final = ("cluster_block_exception", "index_create_block_exception")
 _MAY_PASS: Final = frozenset({429, 502, 503, 504})
-_REASON_CHARACTERS: Final = 300
-
-_MISSING_RIGHTS: Final = re.compile(r"no permissions for \[([\w:/*, \[\]]+?)\] and User", re.ASCII)
-"""How the security plugin names the actions that no role of the user permits."""
-_ON_A_SHARD: Final = re.compile(r"\[\w+\]$")
-"""The end of an action on one shard: the action's name, then `[s]` or `[shard]`."""
-
-
-class Cause(msgspec.Struct, frozen=True):
-    """The cause of a problem; for a refused record it names the field and the error."""
-
-    reason: str | None = None
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """The `error` object of a reply or of one of its items."""
-
-    type: str = ""
-    reason: str | None = None
-    caused_by: Cause | None = None
-
-    @property
-    def is_block(self) -> bool:
-        """A block stops writes until a person lifts it or disk space is freed; waiting does not help."""
-        return self.type in _BLOCKS and "SERVICE_UNAVAILABLE" not in (self.reason or "")
-
-    @property
-    def is_of_too_many_shards(self) -> bool:
-        """A limit of the cluster, which a person raises, or makes room below."""
-        return hints.is_shard_limit(self.reason)
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the user's roles do not permit it. One item of a reply may say so while others succeed."""
-        return self.type == "security_exception"
-
-    @property
-    def missing_rights(self) -> str:
-        """The missing privileges, as a role grants them; empty if the problem names none."""
-        match = _MISSING_RIGHTS.search(self.reason or "")
-        return ", ".join(_ON_A_SHARD.sub("*", action) for action in match[1].split(", ")) if match else ""
-
-    @property
-    def is_missing_index(self) -> bool:
-        return self.type == "index_not_found_exception"
-
-    def __str__(self) -> str:
-        cause = self.caused_by.reason if self.caused_by else None
-        text = ": ".join(part for part in (self.type, self.reason, cause) if part) or "no reason given"
-        return text if len(text) <= _REASON_CHARACTERS else text[:_REASON_CHARACTERS] + "…"
-
-
-class _Health(msgspec.Struct, frozen=True):
-    number_of_data_nodes: int
-
 
 _NO_CLUSTER: Final = "_na_"
 """The cluster_uuid of a node that has not joined its cluster yet."""
@@ -99,7 +40,6 @@ class _Root(msgspec.Struct, frozen=True):
     cluster_uuid: str = _NO_CLUSTER
 
 
-_health_decoder: Final = msgspec.json.Decoder(_Health)
 _root_decoder: Final = msgspec.json.Decoder(_Root)
 
 
@@ -178,10 +118,12 @@ class Client:
             self._clock.sleep(pause)
         raise AssertionError("the last round returns or raises")
 
-    @property
-    def user(self) -> str:
-        """The user of the settings, for a sentence."""
-        return f"user {quoted(self.curl.username)}" if self.curl.username else "your user"
+    def refusal(
+        self, reply: OpenSearchReply, method: str, target: str, on: Iterable[str] = ()
+    ) -> CtisyncError:
+        """The error of a reply, or of one item of a reply. It names the request and the indices `on` that it
+        is for."""
+        return refusal(reply.status, reply.problem, describe_request(method, target, on), self.curl)
 
     def read(self, reply: OpenSearchReply, decoder: msgspec.json.Decoder[T]) -> T:
         """The body of a reply as a typed value. Raises StoreUnavailable if it cannot be decoded.
@@ -201,102 +143,28 @@ class Client:
             self._end = end
 
     @contextmanager
-    def hurried_by_a_stop(self) -> Iterator[None]:
-        """If a signal ends the block, limit all later requests, with their retries, to a short time: the
-        server may be what hangs."""
+    def finishing(self, work: Callable[[], None]) -> Iterator[None]:
+        """Do `work`, which can be done twice, after the block. If a signal ends the block, or interrupts the
+        work, all later requests have a short time, with their retries: the server may be what hangs."""
+
+        def work_within(seconds: float) -> None:
+            self._end_within(seconds)
+            work()
+
         try:
             yield
         except BaseException as error:
             if is_stop(error):
                 self._end_within(HURRY)
             raise
-
-    def finish(self, work: Callable[[], None]) -> None:
-        """Do work that can be done twice. If a signal interrupts it, it starts again with a short limit."""
-
-        def within(seconds: float) -> None:
-            self._end_within(seconds)
-            work()
-
-        finish(within)
+        finally:
+            finish(work_within)
 
     def close(self) -> None:
         self._transport.close()
 
     def _end_within(self, seconds: float) -> None:
         self._end = min(self._end, self._clock.monotonic() + seconds)
-
-    def refusal(
-        self, reply: OpenSearchReply, method: str, target: str, on: Iterable[str] = ()
-    ) -> CtisyncError:
-        """The error of a reply, or of one item of a reply, whose status is no success. It names the request,
-        the indices `on` that it is for, and the missing privileges."""
-        status, problem = reply.status, reply.problem
-        if problem.is_block:
-            return self._blocked(problem)
-        if problem.is_of_too_many_shards:
-            return self._too_many_shards(problem)
-        if status == 401:
-            return self._not_authenticated()
-        if status == 403:
-            request = f"{method} {unquote(target.partition('?')[0])}"
-            indices = f" on {', '.join(sorted(set(on)))}" if on else ""
-            rights = problem.missing_rights or "the privilege named above"
-            return AccessRefused(
-                f"OpenSearch at {self.url} does not permit {request}{indices} (403): {problem}",
-                hint="ctisync examples opensearch --output roles "
-                f"(grants all privileges that a pass needs; {self.user} lacks {rights})",
-            )
-        if status in (404, 405):
-            return AccessRefused(
-                f"{self.url} does not answer like OpenSearch ({status}): {problem}",
-                hint=f"check store.url: {self.curl.get()}",
-            )
-        if 300 <= status < 400:
-            return ConfigurationError(
-                f"{self.url} answers with a redirect ({status}); ctisync does not follow it",
-                hint="set store.url to the address of OpenSearch itself",
-            )
-        return StoreUnavailable(
-            f"OpenSearch at {self.url} refuses a request ({status}): {problem}",
-            hint=f"look at its log, and at: {self.curl.get('/_cluster/health')}{SYNC}",
-        )
-
-    def _blocked(self, problem: Problem) -> StoreUnavailable:
-        settings = hints.block_settings(problem.reason)
-        if settings:
-            hint = hints.remove_blocks(self.curl, settings)
-        else:
-            hint = f"look at: {self.curl.get('/_all/_settings?filter_path=*.*.*.blocks')}"
-        if not settings or hints.is_of_a_full_disk(settings):
-            state = "accepts no writes, its disk is probably full"
-        else:
-            state = "is blocked by a setting"
-        return StoreUnavailable(f"OpenSearch at {self.url} {state}: {problem}", hint=hint)
-
-    def _too_many_shards(self, problem: Problem) -> StoreUnavailable:
-        nodes = 1
-        with suppress(CtisyncError):  # without the right to count the nodes, the limit becomes the larger
-            reply = self.call("GET", "/_cluster/health?filter_path=number_of_data_nodes", within=HURRY)
-            nodes = max(1, self.read(reply, _health_decoder).number_of_data_nodes)
-        return StoreUnavailable(
-            f"OpenSearch at {self.url} has reached its limit of shards: {problem}",
-            hint=hints.raise_shard_limit(self.curl, problem.reason, nodes),
-        )
-
-    def _not_authenticated(self) -> AccessRefused:
-        user, certificate = self.curl.username, self.curl.files.client_cert
-        if certificate is not None and user is None:
-            return AccessRefused(
-                f"OpenSearch at {self.url} does not accept client certificate {certificate} (401)",
-                hint="enable client certificate authentication in its security plugin, or set store.username "
-                "and store.password_file",
-            )
-        who = f"user {user}" if user else "a request without user and password"
-        return AccessRefused(
-            f"OpenSearch at {self.url} refuses {who} (401)",
-            hint="check store.username and store.password_file",
-        )
 
 
 def decode(text: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], what: str) -> T:
@@ -313,8 +181,14 @@ def path(*parts: str, query: str = "") -> str:
     return f"{joined}?{query}" if query else joined
 
 
+def describe_request(method: str, target: str, on: Iterable[str] = ()) -> str:
+    """Method, path and the indices `on` that it is for, for people."""
+    indices = f" on {', '.join(sorted(set(on)))}" if on else ""
+    return f"{method} {unquote(target.partition('?')[0])}{indices}"
+
+
 def check_one_cluster(
-    urls: Sequence[SplitResult], connect: Callable[[Sequence[SplitResult]], Transport], curl: Curl
+    urls: Sequence[str], connect: Callable[[Sequence[str]], Transport], curl: Curl
 ) -> list[str]:
     """Check that the nodes at `urls` belong to one cluster: requests go to them in turn. With two clusters,
     one could get the state and the other the content.
@@ -327,10 +201,10 @@ def check_one_cluster(
     for url in urls:
         with closing(connect([url])) as transport:
             cluster = _cluster_uuid(transport)
-        if cluster is None:
-            silent.append(url.geturl())
+        if cluster == _NO_CLUSTER:
+            silent.append(url)
         else:
-            node_of.setdefault(cluster, url.geturl())
+            node_of.setdefault(cluster, url)
     if len(node_of) > 1:
         one, other, *_ = node_of.values()
         raise ConfigurationError(
@@ -342,10 +216,9 @@ def check_one_cluster(
     return silent
 
 
-def _cluster_uuid(transport: Transport) -> str | None:
+def _cluster_uuid(transport: Transport) -> str:
     try:
         reply = transport.send("GET", "/", None, min(_NODE_TIMEOUT, transport.timeout))
-        uuid = _root_decoder.decode(reply.body).cluster_uuid if reply.status == 200 else _NO_CLUSTER
+        return _root_decoder.decode(reply.body or b"{}").cluster_uuid
     except (NoReply, msgspec.DecodeError):
-        return None
-    return None if uuid == _NO_CLUSTER else uuid
+        return _NO_CLUSTER

@@ -5,6 +5,7 @@ They change nothing.
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,12 +15,11 @@ from ctisync.core.words import counted
 from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex, replace_command
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import Generations
-from ctisync.stores.opensearch.hints import blocks_in, remove_blocks
-from ctisync.stores.opensearch.indices import PINNED, STATE_INDEX
-from ctisync.stores.opensearch.lease import is_missing, server_time
+from ctisync.stores.opensearch.indices import PINNED, STATE_INDEX, Index, read_indices
+from ctisync.stores.opensearch.lease import can_take_over, describe, is_missing, server_time
+from ctisync.stores.opensearch.refusals import blocks_in, remove_blocks
 from ctisync.stores.opensearch.security import check_nothing_hidden, current_user, missing_rights
 from ctisync.stores.opensearch.state_document import StoredDocument
-from ctisync.stores.opensearch.verify import holder_of
 
 _LONGEST: Final = 20.0
 """Seconds for all requests of `doctor`."""
@@ -31,7 +31,7 @@ _CHECKED_SETTINGS: Final = (
     "index.search.default_pipeline",
 )
 
-_TESTED: Final = (2, 3)
+_OLDEST, _NEWEST = 2, 3
 """The major versions that ctisync is tested with."""
 _TAGLINE: Final = "The OpenSearch Project"
 """The only sign of OpenSearch if `compatibility.override_main_response_version` is set, as Wazuh 4.x does."""
@@ -54,10 +54,6 @@ class _ClusterHealth(msgspec.Struct, frozen=True):
     number_of_nodes: int
 
 
-class _Settings(msgspec.Struct, frozen=True):
-    settings: dict[str, Any] = {}
-
-
 class _Allocation(msgspec.Struct, frozen=True):
     node: str
     percent: str | None = msgspec.field(name="disk.percent", default=None)
@@ -67,23 +63,21 @@ _root_decoder: Final = msgspec.json.Decoder(_Root)
 _health_decoder: Final = msgspec.json.Decoder(_ClusterHealth)
 _disks_decoder: Final = msgspec.json.Decoder(list[_Allocation])
 _cluster_settings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
-_index_settings_decoder: Final = msgspec.json.Decoder(dict[str, _Settings])
 
 
 def diagnose(
     client: Client, consumers: Sequence[Generations], replicas: int, lease_ttl: float
-) -> Iterator[CheckResult]:
+) -> list[CheckResult]:
     """The results of `doctor`'s checks of OpenSearch, within 20 seconds. `lease_ttl` is in seconds."""
     with client.bounded(_LONGEST):
-        results = list(_checks(client, consumers, replicas, lease_ttl))
-    yield from results
+        return list(_checks(client, consumers, replicas, lease_ttl))
 
 
-def refusals(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckResult]:
+def refusals(client: Client, consumers: Sequence[Generations]) -> list[CheckResult]:
     """The blocks on the indices that passes write to. A user with read rights sees only those on contents."""
     with client.bounded(_LONGEST):
         results = list(guarded("store-blocks", lambda: _blocks(client, consumers), fault="warning"))
-    yield from (each for each in results if each.health == "failed")
+    return [each for each in results if each.health == "failed"]
 
 
 def _checks(
@@ -100,14 +94,9 @@ def _checks(
     yield from guarded("store-blocks", lambda: _blocks(client, consumers))
     yield from guarded("store-settings", lambda: _settings(client, consumers), fault="warning")
     yield from guarded("store-hidden", lambda: _hidden(client, consumers))
-    for generations in consumers:
-        yield from _consumer(client, generations, lease_ttl)
-
-
-def _consumer(client: Client, generations: Generations, lease_ttl: float) -> Iterator[CheckResult]:
-    about = generations.consumer
-    yield from guarded("store-alias", lambda: _alias(generations), about=about)
-    yield from guarded("store-lease", lambda: _lease(client, generations, lease_ttl), about=about)
+    for each in consumers:
+        yield from guarded("store-alias", partial(_alias, each), about=each.consumer)
+        yield from guarded("store-lease", partial(_lease, client, each, lease_ttl), about=each.consumer)
 
 
 def _server(client: Client) -> Iterator[CheckResult]:
@@ -116,17 +105,16 @@ def _server(client: Client) -> Iterator[CheckResult]:
         yield warning("store", f"{client.url} answers but does not report its version: {reply.problem}")
         return
     root = client.read(reply, _root_decoder)
-    version = root.version
-    if root.tagline.startswith(_TAGLINE) and not version.distribution:
-        text = f"{client.url} is OpenSearch; for compatibility it reports version {version.number}"
-        yield ok("store", text)
+    number, distribution = root.version.number, root.version.distribution
+    if root.tagline.startswith(_TAGLINE) and not distribution:
+        yield ok("store", f"{client.url} is OpenSearch; for compatibility it reports version {number}")
         return
-    major = version.number.partition(".")[0]
-    text = f"{client.url} is {version.distribution or 'a server without a name'} {version.number}"
-    tested = " and ".join(f"{each}.x" for each in _TESTED)
-    if version.distribution != "opensearch" or not major.isdecimal() or int(major) < min(_TESTED):
+    text = f"{client.url} is {distribution or 'a server without a name'} {number}"
+    tested = f"{_OLDEST}.x and {_NEWEST}.x"
+    major = number.partition(".")[0]
+    if distribution != "opensearch" or not major.isdecimal() or int(major) < _OLDEST:
         yield failed("store", f"{text}; ctisync needs OpenSearch {tested}", client.curl.get())
-    elif int(major) > max(_TESTED):
+    elif int(major) > _NEWEST:
         yield warning("store", f"{text}; ctisync is tested with {tested}")
     else:
         yield ok("store", text)
@@ -146,17 +134,14 @@ def _rights(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckR
     for generations in consumers:
         with suppress(CtisyncError):  # another check reports it
             documents.append(generations.document.read())
-    requests = missing_rights(
-        client,
-        [generations.new_name() for generations in consumers],
-        live,
-        state_exists=any(each.version is not None for each in documents),
-        all_stored=all(each.has_entry for each in documents),
-    )
+    new_names = [generations.new_name() for generations in consumers]
+    state_exists = any(each.version is not None for each in documents)
+    all_stored = all(each.has_entry for each in documents)
+    requests = missing_rights(client, new_names, live, state_exists=state_exists, all_stored=all_stored)
     if requests:
         yield failed(
             "store-rights",
-            f"{client.user} may not send these requests of a pass: {', '.join(requests)}",
+            f"{client.curl.user} may not send these requests of a pass: {', '.join(requests)}",
             "ctisync examples opensearch --output roles (grants all that a pass needs)",
         )
     else:
@@ -165,17 +150,15 @@ def _rights(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckR
 
 
 def _cluster(client: Client, replicas: int) -> Iterator[CheckResult]:
-    reply = client.call("GET", path("_cluster", "health"))
-    health = client.read(reply, _health_decoder)
-    nodes = counted(health.number_of_nodes, "node")
-    text = f"the cluster is {health.status}, {nodes}"
-    if health.status == "red":
-        yield failed("store-cluster", text, client.curl.get("/_cat/indices?health=red"))
-    elif health.status == "yellow" and replicas >= health.number_of_nodes:
+    health = client.read(client.call("GET", path("_cluster", "health")), _health_decoder)
+    status, nodes = health.status, counted(health.number_of_nodes, "node")
+    text = f"the cluster is {status}, {nodes}"
+    if status == "yellow" and replicas >= health.number_of_nodes:
         hint = f"set store.replicas to less than the {nodes}"
         yield warning("store-cluster", f"{text}; store.replicas is {replicas}", hint)
-    elif health.status == "yellow" and replicas:
-        yield warning("store-cluster", text, client.curl.get("/_cat/indices?health=yellow"))
+    elif status == "red" or (status == "yellow" and replicas):
+        result = failed if status == "red" else warning
+        yield result("store-cluster", text, client.curl.get(f"/_cat/indices?health={status}"))
     else:
         yield ok("store-cluster", text)
 
@@ -183,13 +166,12 @@ def _cluster(client: Client, replicas: int) -> Iterator[CheckResult]:
 def _disk(client: Client) -> Iterator[CheckResult]:
     target = path("_cat", "allocation", query="format=json&h=node,disk.percent")
     disks = client.read(client.call("GET", target), _disks_decoder)
-    used = {each.node: int(each.percent) for each in disks if each.percent}
-    fullest = max(used, key=used.__getitem__, default=None)
-    if fullest is None:
+    used, node = max(((int(each.percent), each.node) for each in disks if each.percent), default=(0, None))
+    if node is None:
         yield ok("store-disk", "the nodes do not report their disk usage")
         return
-    text = f"the fullest node, {fullest}, uses {used[fullest]} % of its disk"
-    if used[fullest] >= _NEARLY_FULL:
+    text = f"the fullest node, {node}, uses {used} % of its disk"
+    if used >= _NEARLY_FULL:
         hint = f"free disk space; {client.curl.get('/_cat/allocation?v')}"
         yield warning("store-disk", f"{text}; at 95 % OpenSearch by default accepts no writes", hint)
     else:
@@ -203,8 +185,8 @@ def _blocks(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckR
     if reply.status == 200:
         for settings in client.read(reply, _cluster_settings_decoder).values():
             blocks |= {name: name for name in blocks_in(settings)}
-    for index, settings in _writable(client, consumers).items():
-        blocks |= {f"{name} of {index}": name for name in blocks_in(settings)}
+    for name, index in _writable(client, consumers).items():
+        blocks |= {f"{block} of {name}": block for block in blocks_in(index.settings)}
     if blocks:
         hint = remove_blocks(client.curl, blocks.values())
         yield failed("store-blocks", f"these stop passes: {', '.join(sorted(blocks))}", hint)
@@ -215,11 +197,12 @@ def _blocks(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckR
 def _settings(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckResult]:
     """The settings that ctisync sets on its own indices, but that an index of other software may lack."""
     texts, commands = list[str](), list[str]()
-    for index, settings in sorted(_indices(client, consumers).items()):
-        wrong = [name for name in _CHECKED_SETTINGS if not _is_pinned(settings.get(name), name)]
-        texts += [f"{name} = {settings[name]} of {index}" for name in wrong]
+    for name, index in sorted(_indices(client, consumers).items()):
+        stored = {each: str(index.settings[each]) for each in _CHECKED_SETTINGS if each in index.settings}
+        wrong = [each for each in stored if stored[each].lower() != PINNED[each.removeprefix("index.")]]
+        texts += [f"{each} = {stored[each]} of {name}" for each in wrong]
         if wrong:
-            commands.append(client.curl.change("PUT", f"/{index}/_settings", dict.fromkeys(wrong)))
+            commands.append(client.curl.change("PUT", f"/{name}/_settings", dict.fromkeys(wrong)))
     if texts:
         text = f"confirmed writes may be lost or altered: {', '.join(texts)}"
         yield warning("store-settings", text, "; ".join(commands))
@@ -227,28 +210,21 @@ def _settings(client: Client, consumers: Sequence[Generations]) -> Iterator[Chec
         yield ok("store-settings", "confirmed writes are on the disk, and no pipeline alters them")
 
 
-def _is_pinned(value: object, name: str) -> bool:
-    return value is None or str(value).lower() == PINNED[name.removeprefix("index.")]
+def _indices(client: Client, consumers: Sequence[Generations]) -> dict[str, Index]:
+    """The existing indices, with their settings."""
+    names = [STATE_INDEX, *(generations.consumer.index for generations in consumers)]
+    return read_indices(client, ",".join(names), "_settings")
 
 
-def _indices(client: Client, consumers: Sequence[Generations]) -> dict[str, dict[str, Any]]:
-    """The settings of the existing indices, by their flat names."""
-    names = ",".join([STATE_INDEX, *(generations.consumer.index for generations in consumers)])
-    query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
-    reply = client.read(client.call("GET", path(names, "_settings", query=query)), _index_settings_decoder)
-    return {name: index.settings for name, index in reply.items()}
-
-
-def _writable(client: Client, consumers: Sequence[Generations]) -> dict[str, dict[str, Any]]:
+def _writable(client: Client, consumers: Sequence[Generations]) -> dict[str, Index]:
     try:
         return _indices(client, consumers)
     except AccessRefused:
-        settings: dict[str, dict[str, Any]] = {}
+        indices: dict[str, Index] = {}
         for generations in consumers:
             with suppress(ForeignIndex):
-                inventory = generations.inventory()
-                settings |= {name: each.settings for name, each in inventory.generations.items()}
-        return settings
+                indices |= generations.inventory().generations
+        return indices
 
 
 def _hidden(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckResult]:
@@ -269,23 +245,24 @@ def _live(consumers: Sequence[Generations]) -> list[str]:
 
 
 def _alias(generations: Generations) -> Iterator[CheckResult]:
-    inventory, consumer = generations.inventory(), generations.consumer
-    live, alias, occupant = inventory.live, consumer.index, inventory.occupant
-    if occupant is not None:
-        text = f"alias {alias} points at the content of {occupant.consumer}: a pass ends with exit code 3"
-        yield failed("store-alias", text, replace_command(consumer), about=consumer)
-        return
-    text = f"{alias} is free" if live is None else f"alias {alias} points at {live}"
-    yield ok("store-alias", text, about=consumer)
+    inventory, about = generations.inventory(), generations.consumer
+    live, alias = inventory.live, about.index
+    if inventory.occupant is not None:
+        text = f"alias {alias} points at the content of {inventory.occupant}: a pass ends with exit code 3"
+        yield failed("store-alias", text, replace_command(about), about=about)
+    else:
+        text = f"{alias} is free" if live is None else f"alias {alias} points at {live}"
+        yield ok("store-alias", text, about=about)
 
 
 def _lease(client: Client, generations: Generations, ttl: float) -> Iterator[CheckResult]:
-    entry, about = generations.document.read().entry, generations.consumer
-    holder = holder_of(entry, server_time(client), ttl)
-    if holder is not None and entry.lease is not None and is_missing(entry.lease):
-        text = f"held by a pass that was probably killed: {holder}"
-        hint = f"after {entry.lease.end:%Y-%m-%dT%H:%M:%SZ}: ctisync sync"
+    lease, about = generations.document.read().entry.lease, generations.consumer
+    now = server_time(client)  # also without a lease: each pass asks for it
+    if lease is None or can_take_over(lease, now, ttl):
+        yield ok("store-lease", "free", about=about)
+    elif is_missing(lease):
+        text = f"held by a pass that was probably killed: {describe(lease)}"
+        hint = f"after {lease.end:%Y-%m-%dT%H:%M:%SZ}: ctisync sync"
         yield warning("store-lease", text, hint, about=about)
     else:
-        text = "free" if holder is None else f"held by a running pass: {holder}"
-        yield ok("store-lease", text, about=about)
+        yield ok("store-lease", f"held by a running pass: {describe(lease)}", about=about)

@@ -15,7 +15,6 @@ from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch.generations import (
     Generations,
     Inventory,
-    Occupant,
     add_alias,
     assert_alias,
     remove_alias,
@@ -27,6 +26,9 @@ from ctisync.stores.opensearch.state_document import StateEntry
 _RACES: Final = 10
 """How often a list that was out of date when it was acted on is made again."""
 
+_REPORTED: Final = ("last_offset", "last_snapshot_link", "checked_at", "unanswered_at", "was_in_step_at")
+"""The parts of a state that tell what the feed has reported, and when."""
+
 
 class FencedLease:
     """One writer's lease on a consumer, and its fences on generations."""
@@ -37,8 +39,7 @@ class FencedLease:
         self._consumer = generations.consumer
         self._fences: dict[str, str] = {}
         self._numbers = count()
-        self.live: str | None = None
-        self.occupant: Occupant | None = None
+        self._inventory = Inventory({})
 
     def take_over(self) -> None:
         """Take the lease and settle what another writer left. Afterwards the state describes the live
@@ -69,21 +70,23 @@ class FencedLease:
         """
         if not self.may_swap:
             return False
-        alias, old = self._consumer.index, self.live
-        if self.occupant is not None:
-            old = self.occupant.generation
+        alias, old = self._consumer.index, self._inventory.target
         actions = [*assert_alias(to, self.fence(to))]
         if old is not None:
             actions.append(remove_alias(old, alias))
         self._generations.change_aliases([*actions, add_alias(to, alias)])
-        self._note_live(self._generations.inventory())
+        self._inventory = self._generations.inventory()
         return self.live == to
+
+    @property
+    def live(self) -> str | None:
+        """The live generation, as last read."""
+        return self._inventory.live
 
     @property
     def state(self) -> ConsumerState:
         """The stored state, and whose content readers find."""
-        state, occupant = self._lease.entry.state, self.occupant
-        return msgspec.structs.replace(state, occupant=None if occupant is None else occupant.consumer)
+        return msgspec.structs.replace(self._lease.entry.state, occupant=self._inventory.occupant)
 
     @property
     def may_swap(self) -> bool:
@@ -148,12 +151,8 @@ class FencedLease:
                 return
             fenced = [name for name, each in generations.items() if fence in each.aliases]
             last = fenced[0] if fenced else min(generations)
-            foreign_fences = [
-                remove_alias(name, alias)
-                for name, each in generations.items()
-                for alias in self._generations.fences(each)
-                if (name, alias) != (last, fence)
-            ]
+            removals = self._generations.remove_fences(generations)
+            foreign_fences = [each for each in removals if each != remove_alias(last, fence)]
             readers = sorted(self._generations.readers(generations[last]))
             others = [remove_index(name) for name in generations if name != last]
             if foreign_fences or not fenced:
@@ -166,19 +165,12 @@ class FencedLease:
             self._generations.change_aliases(actions)
         raise _too_many_races()
 
-    def _note_live(self, inventory: Inventory) -> None:
-        self.live, self.occupant = inventory.live, inventory.occupant
-
     def _revoke(self) -> Inventory:
         """One call that removes all fences and puts ours on the live generation. Returns the list that it was
         made from: the call has asserted that this generation is live, and no other writer can change that."""
         for _ in range(_RACES):
             inventory = self._generations.inventory()
-            actions = [
-                remove_alias(generation.name, fence)
-                for generation in inventory.generations.values()
-                for fence in self._generations.fences(generation)
-            ]
+            actions = self._generations.remove_fences(inventory.generations)
             if inventory.live is not None:
                 actions += assert_alias(inventory.live, self._consumer.index)
                 actions.append(add_alias(inventory.live, self.fence(inventory.live)))
@@ -210,7 +202,7 @@ class FencedLease:
             swap = self._lease.entry.swap
             as_listed = race == 0 and swap is None and listed.live is not None
             inventory = listed if as_listed else self._generations.inventory()
-            self._note_live(inventory)
+            self._inventory = inventory
             if swap is None:
                 return inventory
             to = inventory.generations.get(swap.to)
@@ -253,14 +245,7 @@ def _finished(entry: StateEntry) -> StateEntry:
     now = entry.state
     after = msgspec.structs.replace(entry.swap.after, incidents=now.incidents)
     if now.checked_at is not None and (after.checked_at is None or now.checked_at > after.checked_at):
-        after = msgspec.structs.replace(
-            after,
-            last_offset=now.last_offset,
-            last_snapshot_link=now.last_snapshot_link,
-            checked_at=now.checked_at,
-            unanswered_at=now.unanswered_at,
-            was_in_step_at=now.was_in_step_at,
-        )
+        after = msgspec.structs.replace(after, **{name: getattr(now, name) for name in _REPORTED})
     return msgspec.structs.replace(entry, state=after, generation=entry.swap.to, swap=None)
 
 

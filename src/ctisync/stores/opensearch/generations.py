@@ -8,24 +8,27 @@ each change of aliases asserts the holder's own fence. So requests of a former h
 import hashlib
 import re
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
+from ctisync.backends import StoreSettings
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.errors import (
-    AnotherPass,
-    ConfigurationError,
-    CtisyncError,
-    ForeignIndex,
-    StoreUnavailable,
-)
+from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, ForeignIndex, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.hints import SYNC
-from ctisync.stores.opensearch.indices import is_altered, missing_settings, put_index, template_hint
+from ctisync.stores.opensearch.indices import (
+    Index,
+    fence_is_gone,
+    is_altered,
+    missing_settings,
+    put_index,
+    read_indices,
+    template_hint,
+)
+from ctisync.stores.opensearch.refusals import SYNC
 from ctisync.stores.opensearch.security import check_nothing_hidden
 from ctisync.stores.opensearch.state_document import StateDocument
 
@@ -33,8 +36,6 @@ AliasAction = dict[str, dict[str, Any]]
 """One action of an `_aliases` call."""
 
 _META_SCHEMA: Final = 1
-_FACTS: Final = "flat_settings=true&filter_path=*.aliases,*.mappings._meta,*.settings"
-_IF_ANY: Final = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
 
 _REFRESH: Final = 5.0
 """Seconds that a reader waits for a refresh."""
@@ -65,66 +66,36 @@ NEW_FIELDS: Final = frozenset({"resource"})
 """The fields that indices of earlier versions do not know."""
 
 
-class Layout(NamedTuple):
-    """The shards and replicas of a generation, and its compression (`index.codec`)."""
-
-    shards: int = 1
-    replicas: int = 0
-    codec: str = "default"
-
-
-ONE_SHARD: Final = Layout()
-
-
-class Generation(msgspec.Struct, frozen=True):
-    """A generation's index: its name, all aliases that point at it, and its settings by their flat names."""
-
-    name: str
-    aliases: frozenset[str]
-    settings: dict[str, Any]
-
-
-class Occupant(NamedTuple):
-    """The live generation of another consumer (`context/name`) under our alias."""
-
-    generation: str
-    consumer: str
-
-
 class Inventory(msgspec.Struct, frozen=True):
-    """The consumer's generations by name, and which of them its alias points at; or the other consumer's that
-    it points at."""
+    """The consumer's generations by name. `target`: the one that its alias points at, or another consumer's;
+    that consumer (`context/name`) is then the `occupant`."""
 
-    live: str | None
-    generations: dict[str, Generation]
-    occupant: Occupant | None = None
+    generations: dict[str, Index]
+    target: str | None = None
+    occupant: str | None = None
 
-
-class _Index(msgspec.Struct, frozen=True):
-    aliases: dict[str, Any] = {}
-    mappings: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
+    @property
+    def live(self) -> str | None:
+        """The generation in which readers find this consumer's content."""
+        return self.target if self.occupant is None else None
 
 
 class _Acknowledged(msgspec.Struct, frozen=True):
     acknowledged: bool
 
 
-_indices_decoder: Final = msgspec.json.Decoder(dict[str, _Index])
 _acknowledged_decoder: Final = msgspec.json.Decoder(_Acknowledged)
 
 
 class Generations:
     """The generations of one consumer, whose state is in `document`."""
 
-    def __init__(
-        self, client: Client, document: StateDocument, clock: Clock, layout: Layout = ONE_SHARD
-    ) -> None:
+    def __init__(self, client: Client, document: StateDocument, clock: Clock, options: StoreSettings) -> None:
         self._client = client
         self.document = document
         self.consumer = consumer = document.consumer
         self._clock = clock
-        self._layout = layout
+        self._options = options
         pair = f"{consumer.context}\n{consumer.name}".encode()
         self._key = hashlib.sha256(pair).hexdigest()[:12]
         readable = re.sub(r"[^a-z0-9]+", "-", consumer.index.lower()).strip("-")[:60] or "content"
@@ -138,23 +109,22 @@ class Generations:
         """The consumer's generations. Raises ForeignIndex if an index has the alias's name, or the alias
         points at another program's index or at several generations."""
         alias = self.consumer.index
-        indices = _indices(self._client, f"{self._prefix}ctisync-*-{self._key}-*,{alias}")
+        indices = read_indices(self._client, f"{self._prefix}ctisync-*-{self._key}-*,{alias}")
         ours = self._ours(indices)
         if alias in indices:
             raise self._name_is_an_index()
         targets = [name for name, index in indices.items() if alias in index.aliases]
-        if len(targets) == 1 and targets[0] not in ours:
-            [name] = targets
-            if (mark := _consumer_mark(indices[name])) is not None:
-                return Inventory(None, ours, Occupant(name, str(Consumer(*mark))))
-        if len(targets) > 1 or not ours.keys() >= set(targets):
+        if not targets:
+            return Inventory(ours)
+        mark = indices[targets[0]].mark
+        if len(targets) > 1 or mark is None:
             raise self._wrong_targets(targets, ours)
-        return Inventory(live=targets[0] if targets else None, generations=ours)
+        return Inventory(ours, targets[0], None if targets[0] in ours else str(Consumer(*mark)))
 
-    def list_all(self) -> dict[str, Generation]:
+    def list_all(self) -> dict[str, Index]:
         """All generations of the consumer by name, whatever its alias points at."""
         names = ",".join(f"{each}ctisync-*-{self._key}-*" for each in _PREFIXES)
-        return self._ours(_indices(self._client, names))
+        return self._ours(read_indices(self._client, names))
 
     def new_name(self) -> str:
         """A new name for one generation. It never begins with the alias's name."""
@@ -175,10 +145,10 @@ class Generations:
         }
         body = {"aliases": {fence: {}}, "mappings": MAPPING | {"_meta": {"ctisync": meta}}}
         settings = {
-            "number_of_shards": self._layout.shards,
+            "number_of_shards": self._options.shards,
             "number_of_replicas": 0,
             "refresh_interval": "-1",
-            "codec": self._layout.codec,
+            "codec": self._options.codec,
         }
         problem = put_index(self._client, name, body, settings)
         if problem is not None:
@@ -203,20 +173,16 @@ class Generations:
         """
         if not actions:
             return True
-        names = {
-            operands[key]
-            for action in actions
-            for operands in action.values()
-            for key in ("index", "alias")
-            if key in operands
-        }
+        operands = [each for action in actions for each in action.values()]
+        names = {each[key] for each in operands for key in ("index", "alias") if key in each}
         reply = self._client.call("POST", path("_aliases"), {"actions": actions}, allow={404}, on=names)
         return reply.status != 404 and self._client.read(reply, _acknowledged_decoder).acknowledged
 
-    def configure_for_reading(self, fence: str) -> bool:
-        """Set refresh and replicas as readers need them after a load. False if the fence is gone."""
-        settings = {"index": {"refresh_interval": None, "number_of_replicas": self._layout.replicas}}
-        return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
+    def configure_for_reading(self, fence: str) -> None:
+        """Set refresh and replicas as readers need them after a load."""
+        settings = {"index": {"refresh_interval": None, "number_of_replicas": self._options.replicas}}
+        if self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status == 404:
+            raise fence_is_gone()
 
     def try_refresh(self, generation: str) -> None:
         """Make all confirmed writes searchable, best effort. For a user without that right they become so a
@@ -224,7 +190,7 @@ class Generations:
         with suppress(StoreUnavailable):
             self._client.call("POST", path(generation, "_refresh"), allow={403, 404}, within=_REFRESH)
 
-    def repair_settings(self, generation: Generation, fence: str) -> None:
+    def repair_settings(self, generation: Index, fence: str) -> None:
         """Give a generation of an earlier version the settings without which confirmed writes may be lost."""
         if missing := missing_settings(generation.settings):
             self._client.call("PUT", path(fence, "_settings"), missing, allow={404})
@@ -233,29 +199,30 @@ class Generations:
         """The name of a fence: `token` is the lease holder's, `number` tells its fences apart."""
         return f"{self._fence_prefix}{token}-{number}"
 
-    def fences(self, generation: Generation) -> list[str]:
+    def fences(self, generation: Index) -> list[str]:
         """The fences on a generation, of any holder."""
         return sorted(alias for alias in generation.aliases if alias.startswith(self._fence_prefix))
 
-    def readers(self, generation: Generation) -> frozenset[str]:
-        """The aliases of a generation that are no fences."""
-        return generation.aliases.difference(self.fences(generation))
+    def remove_fences(self, generations: Mapping[str, Index]) -> list[AliasAction]:
+        """The actions that remove all fences, of any holder."""
+        return [
+            remove_alias(name, fence) for name, each in generations.items() for fence in self.fences(each)
+        ]
 
-    def _ours(self, indices: dict[str, _Index]) -> dict[str, Generation]:
+    def readers(self, generation: Index) -> set[str]:
+        """The aliases of a generation that are no fences."""
+        return generation.aliases.keys() - self.fences(generation)
+
+    def _ours(self, indices: dict[str, Index]) -> dict[str, Index]:
         mark = (self.consumer.context, self.consumer.name)
-        return {
-            name: Generation(name, frozenset(index.aliases), index.settings)
-            for name, index in indices.items()
-            if _consumer_mark(index) == mark
-        }
+        return {name: index for name, index in indices.items() if index.mark == mark}
 
     def _check_inheritance(self, name: str, fence: str) -> None:
         """Refuse the new generation if a template for all indices has added an alias or altered the
         mapping."""
-        reply = self._client.call("GET", path(name), allow={404})
-        if reply.status == 404:  # a writer that takes over removes half-loaded generations
+        index = read_indices(self._client, name).get(name)
+        if index is None:  # a writer that takes over removes half-loaded generations
             raise AnotherPass("another pass has taken over and removed the content that this one was loading")
-        index = self._client.read(reply, _indices_decoder)[name]
         aliases = sorted(index.aliases.keys() - {fence})
         if not aliases and not is_altered(index.mappings, MAPPING):
             return
@@ -302,24 +269,9 @@ class Generations:
 
 def consumers(client: Client) -> list[Consumer]:
     """All consumers that have a generation, live or not, in the order of their names."""
-    indices = _indices(client, ",".join(f"{each}ctisync-*" for each in _PREFIXES))
-    marks = {mark for index in indices.values() if (mark := _consumer_mark(index)) is not None}
+    indices = read_indices(client, ",".join(f"{each}ctisync-*" for each in _PREFIXES))
+    marks = {index.mark for index in indices.values() if index.mark is not None}
     return [Consumer(*mark) for mark in sorted(marks)]
-
-
-def _indices(client: Client, names: str) -> dict[str, _Index]:
-    target = path(names, query=f"{_IF_ANY}&{_FACTS}")
-    return client.read(client.call("GET", target), _indices_decoder)
-
-
-def _consumer_mark(index: _Index) -> tuple[str, str] | None:
-    """Context and name of the consumer whose generation it is; None if the index is no generation."""
-    meta = index.mappings.get("_meta")
-    mark = meta.get("ctisync") if isinstance(meta, dict) else None
-    if not isinstance(mark, dict):
-        return None
-    context, name = mark.get("context"), mark.get("consumer")
-    return (context, name) if isinstance(context, str) and isinstance(name, str) else None
 
 
 def assert_alias(generation: str, alias: str) -> list[AliasAction]:

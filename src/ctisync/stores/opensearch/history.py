@@ -88,8 +88,7 @@ class HistoryIndex:
 
     def forget(self, consumer: Consumer) -> None:
         """Remove all passes of the consumer."""
-        page = self._search(str(consumer), {"size": 1, "_source": False})
-        if page is not None and page.hits:
+        if self.count(consumer):
             self._delete(str(consumer))
 
     def _search(self, consumer: str, body: dict[str, Any]) -> Hits | None:

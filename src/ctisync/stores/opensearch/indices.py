@@ -12,10 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.core.words import counted
-from ctisync.errors import ConfigurationError, StoreUnavailable
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
-from ctisync.stores.opensearch.client import Client, Problem, path
-from ctisync.stores.opensearch.hints import SYNC
+from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.refusals import SYNC, Problem
 
 STATE_INDEX: Final = "wazuh-context"
 """The states and leases of all consumers, one document a context. Other software reads it."""
@@ -73,7 +73,30 @@ _OWN_TEMPLATE: Final = "ctisync"
 _OWN_PATTERNS: Final = ("ctisync-*", "of-ctisync-*")
 _HIGH_PRIORITY: Final = 1_000_000
 
+_IF_ANY: Final = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
+
 _UNKNOWN_SETTING: Final = re.compile(r"unknown setting \[([^\]]+)\]")
+
+
+class Index(msgspec.Struct, frozen=True):
+    """An index, as far as it was requested: aliases, mapping, and settings by their flat names."""
+
+    aliases: dict[str, Any] = {}
+    mappings: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What ctisync stored in the mapping of a generation; empty if the index is none."""
+        meta = self.mappings.get("_meta")
+        ours = meta.get("ctisync") if isinstance(meta, dict) else None
+        return ours if isinstance(ours, dict) else {}
+
+    @property
+    def mark(self) -> tuple[str, str] | None:
+        """Context and name of the consumer whose generation it is; None if the index is no generation."""
+        context, name = self.meta.get("context"), self.meta.get("consumer")
+        return (context, name) if isinstance(context, str) and isinstance(name, str) else None
 
 
 class _Template(msgspec.Struct, frozen=True):
@@ -93,25 +116,30 @@ class _Composables(msgspec.Struct, frozen=True):
     index_templates: list[_Composable] = []
 
 
-class _Shards(msgspec.Struct, frozen=True):
+class Shards(msgspec.Struct, frozen=True):
     failed: int
 
 
 class _ShardsReply(msgspec.Struct, frozen=True):
     """`count` only if the request counts."""
 
-    shards: _Shards = msgspec.field(name="_shards")
+    shards: Shards = msgspec.field(name="_shards")
     count: int = 0
 
 
+indices_decoder: Final = msgspec.json.Decoder(dict[str, Index])
 _composables_decoder: Final = msgspec.json.Decoder(_Composables)
 _legacy_decoder: Final = msgspec.json.Decoder(dict[str, _Template])
 _shards_decoder: Final = msgspec.json.Decoder(_ShardsReply)
 
 
-def put_index(
-    client: Client, name: str, body: Mapping[str, Any], settings: Mapping[str, Any]
-) -> Problem | None:
+def read_indices(client: Client, *parts: str) -> dict[str, Index]:
+    """The existing indices among names, aliases and patterns in the first part of the path; with a second
+    part, such as `_settings`, only that of them."""
+    return client.read(client.call("GET", path(*parts, query=_IF_ANY)), indices_decoder)
+
+
+def put_index(client: Client, name: str, body: dict[str, Any], settings: dict[str, Any]) -> Problem | None:
     """Create an index with `settings` (named without `index.`) and the pinned settings that this OpenSearch
     knows. An existing one, for example of a repeated request, stays as it is.
 
@@ -121,7 +149,7 @@ def put_index(
     requested = {f"index.{setting}": value for setting, value in {**PINNED, **settings}.items()}
     while True:
         reply = client.call("PUT", path(name), {**body, "settings": requested}, allow={400})
-        if reply.problem.is_of_too_many_shards:
+        if reply.problem.shard_limit is not None:
             raise client.refusal(reply, "PUT", path(name))
         unknown = _UNKNOWN_SETTING.search(reply.problem.reason or "") if reply.status == 400 else None
         if unknown is None or requested.pop(unknown[1], None) is None:
@@ -194,20 +222,23 @@ def count_records(client: Client, name: str, *, partial: bool = False) -> int | 
     return _on_all_shards(client, "GET", name, "_count", partial=partial)
 
 
-def refresh(client: Client, name: str) -> bool:
-    """Make all writes to an index or alias searchable. False if it does not exist. Raises StoreUnavailable if
-    a shard does not answer."""
-    return _on_all_shards(client, "POST", name, "_refresh") is not None
+def refresh(client: Client, fence: str) -> None:
+    """Make all writes to a generation searchable. Raises StoreUnavailable if a shard does not answer."""
+    if _on_all_shards(client, "POST", fence, "_refresh") is None:
+        raise fence_is_gone()
 
 
-def _on_all_shards(
-    client: Client, method: str, name: str, operation: str, *, partial: bool = False
-) -> int | None:
-    reply = client.call(method, path(name, operation), allow={404})
+def fence_is_gone() -> AnotherPass:
+    """The error of a request whose fence no longer exists."""
+    return AnotherPass("another pass has taken over; this pass can no longer write")
+
+
+def _on_all_shards(client: Client, method: str, *parts: str, partial: bool = False) -> int | None:
+    reply = client.call(method, path(*parts), allow={404})
     if reply.status == 404:
         return None
     answer = client.read(reply, _shards_decoder)
     if answer.shards.failed and not partial:
         shards = counted(answer.shards.failed, "shard")
-        raise StoreUnavailable(f"{shards} of OpenSearch did not answer to {operation}")
+        raise StoreUnavailable(f"{shards} of OpenSearch did not answer to {parts[-1]}")
     return answer.count

@@ -16,12 +16,13 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import STATE_INDEX
-from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, StoredDocument
+from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, StoredDocument, as_time
 
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
@@ -39,28 +40,23 @@ class _Health(msgspec.Struct, frozen=True):
 _health_decoder: Final = msgspec.json.Decoder(Annotated[list[_Health], Meta(min_length=1)])
 
 
-class Process(msgspec.Struct, frozen=True):
-    """The process that a lease names. `lock`: the id of the lock file that it holds, None without one."""
-
-    owner: str
-    host: str
-    pid: int
-    lock: str | None
-
-
-def this_process(lock: str | None = None) -> Process:
-    """This process as a lease's holder. The machine id distinguishes hosts with the same name, such as
-    clones."""
+def this_host() -> str:
+    """The name of this host. The machine id distinguishes hosts with the same name, such as clones."""
     try:
         machine = hashlib.sha256(_MACHINE_ID.read_bytes().strip()).hexdigest()[:8]
     except OSError:
         machine = "unknown"
+    return f"{socket.gethostname()} (machine {machine})"
+
+
+def new_lease(lock: str | None = None) -> Lease:
+    """A lease of this process with a new token, not taken yet. `lock`: the id of the lock file that the
+    process holds."""
     try:
         owner = getpass.getuser()
     except (KeyError, OSError):  # a container's user id need not have a name
         owner = f"uid {os.getuid()}"
-    host = f"{socket.gethostname()} (machine {machine})"
-    return Process(owner=owner, host=host, pid=os.getpid(), lock=lock)
+    return Lease(secrets.token_hex(8), owner, this_host(), os.getpid(), until=0, lock=lock)
 
 
 def server_time(client: Client) -> int:
@@ -70,31 +66,37 @@ def server_time(client: Client) -> int:
     return int(client.read(reply, _health_decoder)[0].epoch)
 
 
-def can_take_over(lease: Lease | None, now: int, ttl: float, process: Process | None = None) -> bool:
-    """Whether the lease is free: there is none, it has expired, or `process` knows that its holder is dead.
+def can_take_over(lease: Lease | None, now: int, ttl: float, ours: Lease | None = None) -> bool:
+    """Whether the lease is free: there is none, it has expired, or its holder is dead by `ours`.
 
     A lease that ends later than `now + 2 * ttl` counts as expired: a clock was wrong. One that was taken just
     now may end later than `now + ttl`, if its node's clock is ahead of the one that reported `now`.
     """
     if lease is None or not now < lease.until <= now + 2 * ttl:
         return True
-    return process is not None and is_dead(lease, process)
+    return ours is not None and is_dead(lease, ours)
 
 
-def is_dead(lease: Lease, process: Process) -> bool:
-    """Whether the lease was taken under the same lock file that `process` holds, so that its holder is dead.
+def current_lease(client: Client, lease: Lease | None, ttl: float) -> Lease | None:
+    """The lease, if a pass holds it as far as its time tells."""
+    return None if lease is None or can_take_over(lease, server_time(client), ttl) else lease
+
+
+def is_dead(lease: Lease, ours: Lease) -> bool:
+    """Whether the lease was taken under the same lock file that this process holds, so that its holder is
+    dead.
 
     User and host do not prove it: passes of one host use another lock with another state folder or another
     list of URLs, and containers may share the host's name and machine id.
     """
-    theirs, ours = (lease.lock, lease.owner, lease.host), (process.lock, process.owner, process.host)
-    return lease.lock is not None and theirs == ours
+    same = (lease.lock, lease.owner, lease.host) == (ours.lock, ours.owner, ours.host)
+    return same and lease.lock is not None
 
 
 def is_missing(lease: Lease) -> bool:
     """Whether the lease names this host, and a process that is not on it. It is no proof that the holder is
     dead: it may be in a container, or on a clone of this host (ADR 23)."""
-    if lease.host != this_process().host or lease.pid < 1:  # below 1 it would be a group of processes
+    if lease.host != this_host() or lease.pid < 1:  # below 1 it would be a group of processes
         return False
     try:
         os.kill(lease.pid, 0)
@@ -110,26 +112,17 @@ class LeaseHolder:
     that a running load has written (None: no load is running)."""
 
     def __init__(
-        self,
-        client: Client,
-        document: StateDocument,
-        clock: Clock,
-        ttl: float,
-        *,
-        host_lock: str | None,
-        stored: StoredDocument | None = None,
+        self, client: Client, document: StateDocument, clock: Clock, ttl: float, *, host_lock: str | None
     ) -> None:
-        """`stored`: the document as it was read a moment ago. If it has changed since, it is read again."""
         self._document = document
         self._clock = clock
         self._ttl = ttl
-        self._process = this_process(host_lock)
-        self.token = secrets.token_hex(8)
-        self._stored = document.read() if stored is None else stored
+        self._ours = new_lease(host_lock)
+        self._stored = document.read()
         self._pending_state: ConsumerState | None = None
         self._server_ahead = server_time(client) - clock.monotonic()
         self._renewed_at = clock.monotonic()
-        self._since: int | None = None
+        self.token = self._ours.token
         self.records: int | None = None
 
     @property
@@ -147,7 +140,7 @@ class LeaseHolder:
 
         In the model: acquire.
         """
-        self._since = self._server_now()
+        self._ours = msgspec.structs.replace(self._ours, since=self._server_now())
         if self.entry.lease is not None:  # it may have been given back since it was read
             self._stored = self._document.read()
         self._write(change, self._check_free)
@@ -184,10 +177,9 @@ class LeaseHolder:
         """Remove the consumer's entry, with the lease, from the document. It is the last write."""
         for _ in range(_CONFLICTS):
             self._check_token()
-            if self._document.remove(self._stored):
-                return
-            self._stored = self._document.read()
-            if not self._stored.has_entry:  # a request whose reply was lost has done it
+            is_removed = self._document.remove(self._stored)
+            self._stored = StoredDocument() if is_removed else self._document.read()
+            if not self._stored.has_entry:  # perhaps a request whose reply was lost has done it
                 return
         raise _too_many_conflicts()
 
@@ -197,7 +189,9 @@ class LeaseHolder:
             check()  # also before the first try: the document as last read may be that of another holder
             began = self._clock.monotonic()
             write_id = secrets.token_hex(8)
-            entry = change(msgspec.structs.replace(self.entry, lease=self._new_lease(), write_id=write_id))
+            until = int(self._server_now() + self._ttl)
+            lease = msgspec.structs.replace(self._ours, until=until, records=self.records)
+            entry = change(msgspec.structs.replace(self.entry, lease=lease, write_id=write_id))
             self._stored = self._document.write(self._stored, entry) or self._document.read()
             if self.entry.write_id == write_id:
                 self._renewed_at = began
@@ -205,22 +199,16 @@ class LeaseHolder:
                 return
         raise _too_many_conflicts()
 
-    def _new_lease(self) -> Lease:
-        return Lease(
-            token=self.token,
-            owner=self._process.owner,
-            host=self._process.host,
-            pid=self._process.pid,
-            until=int(self._server_now() + self._ttl),
-            lock=self._process.lock,
-            since=self._since,
-            records=self.records,
-        )
-
     def _check_free(self) -> None:
         lease = self.entry.lease
-        if lease is not None and not can_take_over(lease, self._server_now(), self._ttl, self._process):
-            raise AnotherPass(_busy(lease), hint=_when_free(lease))
+        if lease is None or can_take_over(lease, self._server_now(), self._ttl, self._ours):
+            return
+        if is_missing(lease):
+            when = f"{lease.end:%Y-%m-%dT%H:%M:%SZ}"
+            hint = f"if it was killed, run the same command after {when}; the lease ends then"
+        else:
+            hint = "wait for it; if its host has died, the first pass after that time takes over"
+        raise AnotherPass(_busy(lease), hint=hint)
 
     def _check_token(self) -> None:
         lease = self.entry.lease
@@ -232,21 +220,21 @@ class LeaseHolder:
         return int(self._server_ahead + self._clock.monotonic())
 
 
+def work_of(lease: Lease) -> Work:
+    """What the holder is doing, as `status` shows it."""
+    since = None if lease.since is None else as_time(lease.since)
+    return Work(lease.who, since, lease.records, lease.lock, lease.end, is_missing(lease))
+
+
 def describe(lease: Lease) -> str:
     """Who has the lease, and until when, for people."""
     until = lease.end.isoformat(sep=" ", timespec="seconds")
     missing = ", which this host does not have" if is_missing(lease) else ""
-    return f"{lease.owner} on {lease.host}, process {lease.pid}{missing}, lease until {until}"
+    return f"{lease.who}{missing}, lease until {until}"
 
 
 def _busy(lease: Lease) -> str:
     return f"another pass works on this consumer: {describe(lease)}"
-
-
-def _when_free(lease: Lease) -> str:
-    if not is_missing(lease):
-        return "wait for it; if its host has died, the first pass after that time takes over"
-    return f"if it was killed, run the same command after {lease.end:%Y-%m-%dT%H:%M:%SZ}; the lease ends then"
 
 
 def _too_many_conflicts() -> StoreUnavailable:

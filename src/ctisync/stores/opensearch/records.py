@@ -14,18 +14,12 @@ import msgspec
 from ctisync.core.model import MAX_RANGE, Record
 from ctisync.core.wire import name_of
 from ctisync.core.words import counted
-from ctisync.errors import LOAD_ANEW, AnotherPass, StoreUnavailable
+from ctisync.errors import LOAD_ANEW, StoreUnavailable
 from ctisync.ports import Clock
-from ctisync.stores.opensearch.bulk import (
-    USUAL_PACE,
-    BulkAction,
-    BulkPool,
-    BulkResult,
-    Pace,
-    RecordVersion,
-    body,
-)
-from ctisync.stores.opensearch.client import Client, OpenSearchReply, Problem, path
+from ctisync.stores.opensearch.bulk import BulkAction, BulkPool, BulkResult, Pace, RecordVersion, body
+from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
+from ctisync.stores.opensearch.indices import fence_is_gone
+from ctisync.stores.opensearch.refusals import Problem
 
 # `timeout`: how long a node waits for a shard that is missing before it reports that. It is well below the
 # client's time-out.
@@ -42,18 +36,16 @@ _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Seconds before items that a busy node rejected are sent again, in smaller bodies."""
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a reply that is about one record. `version` is -1 if it is missing."""
+class _Answer(RecordVersion, frozen=True, kw_only=True):
+    """The part of a reply that is about one record."""
 
     id: str = msgspec.field(name="_id")
-    version: int = msgspec.field(name="_version", default=-1)
-    seq_no: int = msgspec.field(name="_seq_no", default=0)
-    primary_term: int = msgspec.field(name="_primary_term", default=0)
     error: Problem | None = None
 
     @property
     def record_version(self) -> RecordVersion:
-        return RecordVersion(version=self.version, seq_no=self.seq_no, primary_term=self.primary_term)
+        """The version alone, without what else was read."""
+        return RecordVersion(self.version, self.seq_no, self.primary_term)
 
 
 class _Item(_Answer, frozen=True, kw_only=True):
@@ -95,7 +87,7 @@ class Records:
     Raises AnotherPass if the fence is gone: another pass has taken over, and nothing was written.
     """
 
-    def __init__(self, client: Client, clock: Clock, pace: Pace = USUAL_PACE) -> None:
+    def __init__(self, client: Client, clock: Clock, pace: Pace) -> None:
         self._client = client
         self._clock = clock
         self.pace = pace
@@ -108,13 +100,7 @@ class Records:
         records = {}
         for document in self._documents(fence, names, ""):
             record = Record(name=document.id, offset=document.version, line=bytes(document.source))
-            head = self._head(record)
-            if (name_of(head.name, head.resource), head.offset) != (record.name, record.offset):
-                raise StoreUnavailable(
-                    f"another program altered record {record.name}: its line has offset {head.offset}, "
-                    f"its stored version is {record.offset}",
-                    hint=LOAD_ANEW,
-                )
+            _check_unaltered(record)
             records[record.name] = (record, document.record_version)
         return records
 
@@ -165,7 +151,10 @@ class Records:
                 busy = self._check(fence, part, self._client.read(reply, _bulk_decoder), result)
             if busy:
                 result.rejections += 1
-                self._wait(pauses)
+                if (pause := next(pauses, None)) is None:
+                    problem = "is overloaded and rejects writes; try again later"
+                    raise StoreUnavailable(f"OpenSearch at {self._client.url} {problem}")
+                self._clock.sleep(pause)
                 waiting.extendleft(reversed(_halves(busy)))
         return result
 
@@ -211,18 +200,10 @@ class Records:
 
     def _check_access(self, problem: Problem, status: int, target: str) -> None:
         """Raises the error of an item if the fence is gone, a block is set, or a privilege is missing."""
-        if problem.is_missing_index:
+        if problem.type == "index_not_found_exception":
             raise fence_is_gone()
         if problem.is_block or status == 403:
             raise self._client.refusal(OpenSearchReply(status, problem=problem), "POST", target)
-
-    def _wait(self, pauses: Iterator[float]) -> None:
-        pause = next(pauses, None)
-        if pause is None:
-            raise StoreUnavailable(
-                f"OpenSearch at {self._client.url} is overloaded and rejects writes; try again later"
-            )
-        self._clock.sleep(pause)
 
     def _documents(self, fence: str, names: Collection[str], query: str) -> Iterator[_Document]:
         ids = list(names)
@@ -243,20 +224,20 @@ class Records:
                 if document.found:
                     yield document
 
-    def _head(self, record: Record) -> _Head:
-        try:
-            return _head_decoder.decode(record.line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StoreUnavailable(
-                f"another program altered record {record.name}: {error}", hint=LOAD_ANEW
-            ) from error
+
+def _check_unaltered(record: Record) -> None:
+    """Raises StoreUnavailable if the line is not of the name and the version under which it is stored."""
+    try:
+        head = _head_decoder.decode(record.line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        altered = str(error)
+    else:
+        if (name_of(head.name, head.resource), head.offset) == (record.name, record.offset):
+            return
+        altered = f"its line has offset {head.offset}, its stored version is {record.offset}"
+    raise StoreUnavailable(f"another program altered record {record.name}: {altered}", hint=LOAD_ANEW)
 
 
 def _halves(actions: Sequence[BulkAction]) -> list[Sequence[BulkAction]]:
     middle = len(actions) // 2
     return [half for half in (actions[:middle], actions[middle:]) if half]
-
-
-def fence_is_gone() -> AnotherPass:
-    """The error of a request whose fence no longer exists."""
-    return AnotherPass("another pass has taken over; this pass can no longer write")

@@ -10,6 +10,7 @@ import msgspec
 
 from ctisync.errors import AccessRefused, StoreUnavailable
 from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.indices import Shards
 from ctisync.system.process import HURRY
 
 _KEEP_ALIVE: Final = "30m"
@@ -48,23 +49,19 @@ class _Total(msgspec.Struct, frozen=True):
 class Hits(msgspec.Struct, frozen=True):
     """`total` only if the search requested it."""
 
-    hits: list[Hit]
+    hits: list[Hit] = []
     total: _Total = _Total(0)
 
 
 class SearchReply(msgspec.Struct, frozen=True):
     """The reply to a search, which may have reached only a part of the documents."""
 
-    hits: Hits
-
-
-class _Shards(msgspec.Struct, frozen=True):
-    failed: int
+    hits: Hits = Hits()
 
 
 class _WholeReply(SearchReply, frozen=True, kw_only=True):
     timed_out: bool
-    shards: _Shards = msgspec.field(name="_shards")
+    shards: Shards = msgspec.field(name="_shards")
 
 
 class _Pit(msgspec.Struct, frozen=True):
@@ -113,6 +110,20 @@ class PointInTime:
         """
         for field, query in NAMED_BY.items():
             yield from self._pages(query, [{"_seq_no": "asc"}, by(field)], version=True)
+
+    def neighbours(self, name: str, most: int) -> list[str]:
+        """At most so many names before this one, and as many behind it, ascending."""
+        before = self._nearest(most, "desc", {"lt": name})
+        behind = self._nearest(most, "asc", {"gt": name})
+        return [*before[-most:], *behind[:most]]
+
+    def _nearest(self, most: int, order: str, side: Mapping[str, str]) -> list[str]:
+        names: set[str] = set()
+        for field, query in NAMED_BY.items():
+            filters = {"bool": {"filter": [query, {"range": {field: side}}]}}
+            hits = self.search(size=most, sort=[by(field, order)], query=filters).hits
+            names |= {hit.id for hit in hits}
+        return sorted(names, key=str.encode)
 
     def _pages(
         self, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]], **body: Any

@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote
 
 import msgspec
 
@@ -22,9 +21,10 @@ from ctisync.core.json_text import UNDECODABLE, decode
 from ctisync.core.wire import name_of
 from ctisync.errors import AccessRefused, CtisyncError, StoreUnavailable
 from ctisync.escaping import quoted
-from ctisync.stores.opensearch.client import Client, OpenSearchReply, Problem, path
-from ctisync.stores.opensearch.indices import STATE_INDEX
-from ctisync.stores.opensearch.search import Hits
+from ctisync.stores.opensearch.client import Client, OpenSearchReply, describe_request, path
+from ctisync.stores.opensearch.indices import STATE_INDEX, Index, read_indices
+from ctisync.stores.opensearch.refusals import Problem
+from ctisync.stores.opensearch.search import search_decoder
 
 _FIELDS: Final = {"name", "offset", "version", "inserted_at", "payload"}
 """The fields of a record. Each is in the mapping of its index."""
@@ -57,10 +57,6 @@ class User(msgspec.Struct, frozen=True):
     roles: list[str] = []
 
 
-class _Sample(msgspec.Struct, frozen=True):
-    hits: Hits = Hits([])
-
-
 class _Item(msgspec.Struct, frozen=True):
     error: Problem | None = None
 
@@ -71,17 +67,15 @@ class _Items(msgspec.Struct, frozen=True):
 
 
 class _Probe(NamedTuple):
-    """A request of a pass, without its effect. `on`: its index, if the target names none."""
+    """A request of a pass, without its effect. `on`: its indices, if the target names none."""
 
     method: str
     target: str
     body: object = None
-    on: str = ""
+    on: tuple[str, ...] = ()
 
 
 _user_decoder: Final = msgspec.json.Decoder(User)
-_sample_decoder: Final = msgspec.json.Decoder(_Sample)
-_mapping_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _line_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items_decoder: Final = msgspec.json.Decoder(_Items)
 
@@ -129,7 +123,7 @@ def _hides(client: Client, index: str) -> AccessRefused:
     with suppress(CtisyncError):  # the message names what the user may see of it
         parts = None if index == STATE_INDEX else hidden_from_reader(client, index)
     return AccessRefused(
-        f"a role of {client.user} hides {parts or 'documents, fields or values'} of index {index}: "
+        f"a role of {client.curl.user} hides {parts or 'documents, fields or values'} of index {index}: "
         "ctisync writes back what it reads, so the hidden part would be lost",
         hint=_role_hint(client, index),
     )
@@ -138,12 +132,11 @@ def _hides(client: Client, index: str) -> AccessRefused:
 def _role_hint(client: Client, index: str) -> str:
     roles: list[str] = []
     with suppress(CtisyncError):
-        user = current_user(client)
-        roles = [] if user is None else sorted(user.roles)
+        roles = sorted((current_user(client) or User()).roles)
     role = path("_plugins", "_security", "api", "roles", *(roles if len(roles) == 1 else ()))
     names = f" ({', '.join(map(quoted, roles))})" if roles else ""
     return (
-        f"take dls, fls and masked_fields for {index} out of the roles of {client.user}{names}: "
+        f"take dls, fls and masked_fields for {index} out of the roles of {client.curl.user}{names}: "
         f"{client.curl.change('GET', role)}; "
         "the roles of ctisync examples opensearch --output roles hide nothing"
     )
@@ -158,7 +151,7 @@ def _signs(client: Client, index: str) -> Iterator[str]:
         reply = client.call("POST", target, body)
     elif reply.status != 200:
         raise client.refusal(reply, "POST", target)
-    hits = client.read(reply, _sample_decoder).hits.hits
+    hits = client.read(reply, search_decoder).hits.hits
     missing = _unmapped(client, index)
     if missing:
         yield f"{', '.join(missing)} or a part of it (fls)"
@@ -168,10 +161,8 @@ def _signs(client: Client, index: str) -> Iterator[str]:
 
 def _unmapped(client: Client, index: str) -> list[str]:
     """The fields of a record that are missing from the mapping: it leaves out hidden ones."""
-    target = path(index, query="filter_path=*.mappings.properties")
-    mappings = client.read(client.call("GET", target), _mapping_decoder)
-    properties = mappings.get(index, {}).get("mappings", {}).get("properties", {})
-    return sorted(_FIELDS - properties.keys())
+    mapping = read_indices(client, index).get(index, Index()).mappings
+    return sorted(_FIELDS - mapping.get("properties", {}).keys())
 
 
 def _is_altered(line: msgspec.Raw) -> bool:
@@ -191,30 +182,20 @@ def _is_altered(line: msgspec.Raw) -> bool:
 
 
 def missing_rights(
-    client: Client,
-    new_names: Iterable[str],
-    live: Iterable[str],
-    *,
-    state_exists: bool,
-    all_stored: bool,
+    client: Client, new_names: Iterable[str], live: Iterable[str], *, state_exists: bool, all_stored: bool
 ) -> list[str]:
     """Each request of a pass that the user may not send, with the missing privileges. `new_names`: names of
     possible new generations; `live`: the live generations. `state_exists`: the context has a state document,
     and so its index exists; `all_stored`: each consumer has a state."""
-    requests = dict[tuple[str, str], str]()
-    probes = (
-        *_state_probes(state_exists=state_exists, all_stored=all_stored),
-        *_content_probes(new_names, live),
-    )
-    for probe in probes:
+    state_probes = _state_probes(state_exists=state_exists, all_stored=all_stored)
+    requests = dict[tuple[str, ...], str]()
+    for probe in (*state_probes, *_content_probes(new_names, live)):
         reply = client.call(probe.method, probe.target, probe.body, allow=_ANY_FAILURE)
-        target = unquote(probe.target.partition("?")[0])
-        on = f" on {probe.on}" if probe.on else ""
         for problem in _problems(reply):
-            rights = problem.missing_rights
-            if problem.is_refusal and rights:
-                request = f"{probe.method} {target}{on} (lacks {rights})"
-                requests.setdefault((rights, probe.on or probe.target.split("/")[1]), request)
+            if problem.is_refusal and (rights := problem.missing_rights):
+                request = describe_request(probe.method, probe.target, probe.on)
+                index = probe.on or probe.target.split("/")[1:2]
+                requests.setdefault((rights, *index), f"{request} (lacks {rights})")
     return list(requests.values())
 
 
@@ -237,7 +218,7 @@ def _content_probes(new_names: Iterable[str], live: Iterable[str]) -> Iterator[_
             {"remove": {"index": name, "alias": f"{name}-alias", "must_exist": True}},
             {"remove_index": {"index": name}},
         ]
-        yield _Probe("POST", path("_aliases"), {"actions": actions}, name)
+        yield _Probe("POST", path("_aliases"), {"actions": actions}, (name,))
         yield _Probe("PUT", path(name, "_settings"), _NO_SETTING)
         yield _Probe("POST", path(name, "_refresh"))
         yield _Probe("GET", path(name, "_count"))

@@ -16,12 +16,11 @@ import msgspec
 
 from ctisync.core.json_text import UNDECODABLE
 from ctisync.core.model import Consumer
-from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
-from ctisync.errors import AccessRefused, ConfigurationError
+from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
-from ctisync.stores.opensearch.hints import SYNC
-from ctisync.stores.opensearch.indices import STATE_INDEX, create_index
+from ctisync.stores.opensearch.indices import STATE_INDEX, create_index, indices_decoder
+from ctisync.stores.opensearch.refusals import SYNC
 from ctisync.stores.opensearch.security import check_nothing_hidden, explain_damage
 
 STATE_SCHEMA: Final = 1
@@ -30,6 +29,8 @@ _LAST_SECOND: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, in seconds since the epoch."""
 
 _OURS: Final = "ctisync"
+_NOT_OURS: Final = ("offset", "last_snapshot_link", "unsettled", "occupant")
+"""The parts of a state that are public, or not stored."""
 _PUBLIC_TYPES: Final = {
     "offset": {"type": "long"},
     "last_offset": {"type": "long"},
@@ -58,19 +59,17 @@ class Lease(msgspec.Struct, frozen=True):
     records: int | None = None
 
     @property
-    def work(self) -> Work:
-        """What the holder is doing, as `status` shows it."""
-        since = None if self.since is None else _time(self.since)
-        who = f"{self.owner} on {self.host}, process {self.pid}"
-        return Work(who, since, self.records, self.lock, self.end)
+    def who(self) -> str:
+        """The holder, for people."""
+        return f"{self.owner} on {self.host}, process {self.pid}"
 
     @property
     def end(self) -> datetime:
         """`until` as a time."""
-        return _time(self.until)
+        return as_time(self.until)
 
 
-def _time(epoch: int) -> datetime:
+def as_time(epoch: int) -> datetime:
     """A time in seconds since the epoch; one that no calendar has becomes the first or the last that has."""
     return datetime.fromtimestamp(min(max(epoch, 0), _LAST_SECOND), UTC)
 
@@ -93,32 +92,32 @@ class StateEntry(msgspec.Struct, frozen=True):
     swap: Swap | None = None
 
 
-class StoredDocument(msgspec.Struct, frozen=True):
-    """The document as read or written: our entry, all other fields, and its version.
-
-    `version` is (sequence number, primary term), None if there is no document yet.
-    `has_entry`: the consumer's field already has a sub-object of ours.
-    """
-
-    entry: StateEntry = StateEntry()
-    has_entry: bool = False
-    fields: dict[str, msgspec.Raw] = {}
-    consumer_fields: dict[str, msgspec.Raw] = {}
-    version: tuple[int, int] | None = None
-
-
-class _WriteReply(msgspec.Struct, frozen=True, kw_only=True):
+class _Version(msgspec.Struct, frozen=True, kw_only=True):
     seq_no: int = msgspec.field(name="_seq_no")
     primary_term: int = msgspec.field(name="_primary_term")
 
 
-class _ReadReply(_WriteReply, frozen=True, kw_only=True):
+class _ReadReply(_Version, frozen=True, kw_only=True):
     fields: dict[str, msgspec.Raw] = msgspec.field(name="_source")
 
 
+class StoredDocument(msgspec.Struct, frozen=True):
+    """The document as read or written: our entry, all other fields, and its version, which is None if there
+    is no document yet."""
+
+    entry: StateEntry = StateEntry()
+    fields: dict[str, msgspec.Raw] = {}
+    consumer_fields: dict[str, msgspec.Raw] = {}
+    version: _Version | None = None
+
+    @property
+    def has_entry(self) -> bool:
+        """Whether the consumer's field already has a sub-object of ours."""
+        return _OURS in self.consumer_fields
+
+
 _read_decoder: Final = msgspec.json.Decoder(_ReadReply)
-_write_decoder: Final = msgspec.json.Decoder(_WriteReply)
-_mappings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_version_decoder: Final = msgspec.json.Decoder(_Version)
 _field_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _ours_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 _entry_decoder: Final = msgspec.json.Decoder(StateEntry)
@@ -138,15 +137,6 @@ class StateDocument:
     def read(self) -> StoredDocument:
         """The document as it is now. Raises ConfigurationError if a newer ctisync wrote the entry or it is
         damaged, AccessRefused if a role hides a part of the document."""
-        try:
-            return self._read()
-        except AccessRefused:
-            raise
-        except ConfigurationError:
-            explain_damage(self._client, STATE_INDEX)
-            raise
-
-    def _read(self) -> StoredDocument:
         target = path(STATE_INDEX, "_doc", self.consumer.context)
         reply = self._client.call("GET", target, allow={404, 500})
         if reply.status == 500:  # the plugin also answers so if a rule masks every field
@@ -155,16 +145,10 @@ class StateDocument:
         if reply.status == 404:
             return StoredDocument()
         document = self._client.read(reply, _read_decoder)
-        field = document.fields.get(self.consumer.name)
-        consumer_fields = {} if field is None else self._decode_field(field)
-        ours = consumer_fields.get(_OURS)
-        return StoredDocument(
-            entry=StateEntry() if ours is None else self._decode_entry(ours, consumer_fields),
-            has_entry=ours is not None,
-            fields=document.fields,
-            consumer_fields=consumer_fields,
-            version=(document.seq_no, document.primary_term),
-        )
+        field = document.fields.get(self.consumer.name, msgspec.Raw(b"null"))
+        entry, consumer_fields = self._decode(field)
+        version = _Version(seq_no=document.seq_no, primary_term=document.primary_term)
+        return StoredDocument(entry, document.fields, consumer_fields, version)
 
     def write(self, stored: StoredDocument, entry: StateEntry) -> StoredDocument | None:
         """Replace the entry of the document, which is still as `stored`. None if it has changed meanwhile.
@@ -183,11 +167,8 @@ class StateDocument:
         reply = self._put(stored.version, fields)
         if reply.status == 409:
             return None
-        written = self._client.read(reply, _write_decoder)
-        version = (written.seq_no, written.primary_term)
-        return StoredDocument(
-            entry=entry, has_entry=True, fields=fields, consumer_fields=consumer_fields, version=version
-        )
+        version = self._client.read(reply, _version_decoder)
+        return StoredDocument(entry, fields, consumer_fields, version)
 
     def remove(self, stored: StoredDocument) -> bool:
         """Remove our fields from the document, which is still as `stored`. False if it has changed meanwhile.
@@ -201,12 +182,12 @@ class StateDocument:
             fields[name] = msgspec.Raw(msgspec.json.encode(others))
         return self._put(stored.version, fields).status != 409
 
-    def _put(self, version: tuple[int, int] | None, fields: Mapping[str, msgspec.Raw]) -> OpenSearchReply:
+    def _put(self, version: _Version | None, fields: Mapping[str, msgspec.Raw]) -> OpenSearchReply:
         """Write the document over this version of it. Returns the reply, whose status may be 409."""
         if version is None:
             target = path(STATE_INDEX, "_create", self.consumer.context)
         else:
-            condition = "if_seq_no={}&if_primary_term={}".format(*version)
+            condition = f"if_seq_no={version.seq_no}&if_primary_term={version.primary_term}"
             target = path(STATE_INDEX, "_doc", self.consumer.context, query=condition)
         return self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
 
@@ -221,8 +202,8 @@ class StateDocument:
             create_index(self._client, STATE_INDEX, self._replicas, {"dynamic": False})
         else:
             # One index, or an alias of one.
-            for index in self._client.read(reply, _mappings_decoder).values():
-                mapped = index.get("mappings", {})
+            for index in self._client.read(reply, indices_decoder).values():
+                mapped = index.mappings
         # OpenSearch treats the dots in a field's name as levels.
         for level in self.consumer.name.split("."):
             mapped = mapped.get("properties", {}).get(level, {})
@@ -238,15 +219,13 @@ class StateDocument:
                     hint=f"look at its mapping: {self._client.curl.get(path(STATE_INDEX, '_mapping'))}",
                 )
 
-    def _decode_field(self, field: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    def _decode(self, field: msgspec.Raw) -> tuple[StateEntry, dict[str, msgspec.Raw]]:
+        """Our entry, and all fields of the consumer."""
         try:
-            return _field_decoder.decode(field) or {}
-        except UNDECODABLE as error:
-            raise self._damaged(error) from error
-
-    def _decode_entry(self, ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw]) -> StateEntry:
-        try:
-            fields = _ours_decoder.decode(ours)
+            consumer_fields = _field_decoder.decode(field) or {}
+            if _OURS not in consumer_fields:
+                return StateEntry(), consumer_fields
+            fields = _ours_decoder.decode(consumer_fields[_OURS])
             schema = fields["schema"]
             if schema > STATE_SCHEMA:
                 raise ConfigurationError(
@@ -261,12 +240,14 @@ class StateDocument:
                 "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
                 "unsettled": False,  # never stored
             }
-            return _entry_decoder.decode(msgspec.json.encode(fields | {"state": state}))
+            return _entry_decoder.decode(msgspec.json.encode(fields | {"state": state})), consumer_fields
         except (KeyError, TypeError, *UNDECODABLE) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> ConfigurationError:
-        """The hint removes the consumer's field only: other programs' fields stay."""
+        """The hint removes the consumer's field only: other programs' fields stay. Raises AccessRefused if
+        there is no damage, but a role that hides a part."""
+        explain_damage(self._client, STATE_INDEX)
         target = path(STATE_INDEX, "_update", self.consumer.context)
         command = self._client.curl.change("POST", target, {"doc": {self.consumer.name: None}})
         return ConfigurationError(
@@ -278,13 +259,8 @@ class StateDocument:
 def _encode_entry(entry: StateEntry) -> dict[str, msgspec.Raw]:
     """The consumer's fields that ctisync writes. Public fields are not stored twice, except `last_offset`,
     which is 0 as a public field if it is unknown."""
-    state = entry.state
-    ours = msgspec.to_builtins(entry) | {"schema": STATE_SCHEMA}
-    ours["state"] = {
-        name: value
-        for name, value in msgspec.to_builtins(state).items()
-        if name not in ("offset", "last_snapshot_link", "unsettled", "occupant")
-    }
+    state, ours = entry.state, msgspec.to_builtins(entry) | {"schema": STATE_SCHEMA}
+    ours["state"] = {name: value for name, value in ours["state"].items() if name not in _NOT_OURS}
     values = {
         "offset": state.offset,
         "last_offset": state.last_offset or 0,

@@ -1,35 +1,51 @@
 """opensearch-py, configured to send only: no retries, no redirects, no logs, no parsing.
 
 Its connection over urllib3 takes no proxy and no password from the environment, and follows no redirect: the
-credentials are sent to the given origins only. The import takes 0.2 s: import this module where it is used.
+credentials are sent to the given origins only.
 """
 
-import base64
+from base64 import b64encode
 from codecs import getincrementaldecoder
 from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
-from urllib.parse import SplitResult
+from urllib.parse import urlsplit
 
+import msgspec
 import opensearchpy
 from opensearchpy.serializer import Serializer
-from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
+from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 
 from ctisync import tls
+from ctisync.backends import StoreSettings
 from ctisync.core.health import Advice
-from ctisync.errors import AccessRefused, CtisyncError
-from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
-from ctisync.tls import Files
+from ctisync.core.json_text import UNDECODABLE
+from ctisync.errors import AccessRefused
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
+from ctisync.stores.opensearch.refusals import Problem
 
-_HTTP_ERRORS_WITHOUT_STATUS: Final = (opensearchpy.ConnectionError, opensearchpy.SerializationError)
 _CONNECTIONS: Final = 16
 """To each node, which are kept open: bulks are sent in parallel. More are opened if needed."""
 _PIECE: Final = 1 << 16
 """Bytes that are checked at once."""
 
 
+class _PartialFailure(msgspec.Struct, frozen=True):
+    cause: Problem = Problem()
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    """`failures`: those of a request that the server executes in parts, such as a delete by query."""
+
+    error: Problem | str | None = None
+    failures: list[_PartialFailure] = []
+
+
+_failure_decoder: Final = msgspec.json.Decoder(_Failure)
+
+
 class _PlainConnection(opensearchpy.Urllib3HttpConnection):
-    """One request, one answer, as bytes.
+    """One request, one answer, of whatever status.
 
     The library makes a string of each answer, in which records need up to four times their bytes, and from
     which a JSON decoder makes bytes again. It would also log whole URLs and bodies, and print warnings that
@@ -45,42 +61,19 @@ class _PlainConnection(opensearchpy.Urllib3HttpConnection):
         timeout: float | None = None,
         ignore: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Raises the library's errors; those of the network bear the one of urllib3 as `info`."""
+    ) -> tuple[int, Mapping[str, str], OpenSearchReply]:
+        """Raises the library's errors; those of the network have the one of urllib3 as their cause."""
+        sent = {**self.headers, **(headers or {})}
         try:
             reply = self.pool.urlopen(
-                method,
-                self.url_prefix + url,
-                body,
-                retries=False,
-                redirect=False,
-                timeout=timeout,
-                headers={**self.headers, **(headers or {})},
+                method, url, body, retries=False, redirect=False, timeout=timeout, headers=sent
             )
-            answer: bytes = reply.data
-        except SSLError as error:
-            raise opensearchpy.SSLError("N/A", str(error), error) from error
-        except ReadTimeoutError as error:
-            raise opensearchpy.ConnectionTimeout("TIMEOUT", str(error), error) from error
-        except Exception as error:
+        except HTTPError as error:
             raise opensearchpy.ConnectionError("N/A", str(error), error) from error
-        _check_text(answer)
+        _check_text(reply.data)
         if not 200 <= reply.status < 300:
-            self._raise_error(reply.status, answer.decode(), reply.headers.get("content-type"))
-        return reply.status, reply.headers, answer
-
-
-def _check_text(answer: bytes) -> None:
-    """Raises SerializationError if it is not UTF-8: JSON decoders do not look at the text that they skip."""
-    if answer.isascii():
-        return
-    decoder, view = getincrementaldecoder("utf-8")(), memoryview(answer)
-    try:
-        for start in range(0, len(answer), _PIECE):
-            decoder.decode(view[start : start + _PIECE])
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise opensearchpy.SerializationError(str(error)) from error
+            return reply.status, {}, OpenSearchReply(reply.status, problem=_problem(reply.data))
+        return reply.status, reply.headers, OpenSearchReply(reply.status, reply.data)
 
 
 class _InTurn(opensearchpy.ConnectionSelector):
@@ -99,8 +92,8 @@ class _InTurn(opensearchpy.ConnectionSelector):
 
 
 class _PassThrough(Serializer):
-    """Bodies pass unchanged: the caller encodes and decodes them with their types, so that no number
-    changes."""
+    """Bodies and replies pass unchanged: the caller encodes and decodes them with their types, so that no
+    number changes."""
 
     mimetype = "application/json"
 
@@ -115,21 +108,17 @@ class HttpTransport:
     """`client.Transport` to `urls`, the nodes of one cluster, in turn. `timeout` is in seconds."""
 
     def __init__(
-        self,
-        urls: Sequence[SplitResult],
-        files: Files,
-        timeout: float,
-        username: str | None = None,
-        password: str | None = None,
+        self, urls: Sequence[str], files: tls.Files, settings: StoreSettings, timeout: float
     ) -> None:
         self._files = files
-        self._urls = [url.geturl() for url in urls]
-        self._plain = [url for url in self._urls if url.startswith("http:")]
-        context = tls.context(files) if any(url.scheme == "https" for url in urls) else None
+        self._url = urls[0]
+        self._plain = [url for url in urls if url.startswith("http:")]
+        self.timeout = timeout
         headers = {}
-        if username is not None:
-            pair = f"{username}:{password or ''}".encode()
-            headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
+        if settings.username is not None:
+            password = "" if settings.password is None else settings.password.reveal()
+            pair = f"{settings.username}:{password}".encode()
+            headers["authorization"] = f"Basic {b64encode(pair).decode()}"
         self._transport = opensearchpy.Transport(
             [_host(url) for url in urls],
             connection_class=_PlainConnection,
@@ -140,77 +129,69 @@ class HttpTransport:
             retry_on_timeout=True,  # there are no retries, but only so the library skips a hanging node
             retry_on_status=(),
             headers=headers,
-            ssl_context=context,
+            ssl_context=None if self._plain else tls.context(files),
         )
-        self.timeout = timeout
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         try:
-            answer = self._transport.perform_request(method, target, body=body, timeout=timeout)
-        except _HTTP_ERRORS_WITHOUT_STATUS as error:
-            raise self._no_reply(error) from error
-        except opensearchpy.TransportError as error:
-            # A server that expects TLS may answer 400 without TLS.
-            advice = None
-            if error.status_code == 400 and not isinstance(error.info, dict):
-                advice = self._tls_instead_of_http()
-            if advice is not None:
+            reply: OpenSearchReply = self._transport.perform_request(
+                method, target, body=body, timeout=timeout
+            )
+        except (opensearchpy.ConnectionError, opensearchpy.SerializationError) as error:
+            cause = error.__cause__ if isinstance(error, opensearchpy.ConnectionError) else None
+            if (advice := self._tls_advice(cause)) is not None:
                 raise AccessRefused(advice.text, hint=advice.hint) from error
-            return OpenSearchReply(status=int(error.status_code), problem=_problem(error))
-        # The library reports the status only of a failure.
-        return OpenSearchReply(status=200, body=answer or b"")
+            raise NoReply("the answer is not JSON" if cause is None else str(cause)) from error
+        # A server that expects TLS may answer 400 without TLS.
+        if reply.status == 400 and reply.problem == Problem() and (advice := self._tls_instead_of_http()):
+            raise AccessRefused(advice.text, hint=advice.hint)
+        return reply
 
     def close(self) -> None:
         self._transport.close()
 
-    def _no_reply(self, error: opensearchpy.ConnectionError | opensearchpy.SerializationError) -> Exception:
-        # The library wraps every exception while it waits, even the one that a signal's handler raised.
-        if isinstance(error, opensearchpy.ConnectionError) and isinstance(error.info, CtisyncError):
-            return error.info
-        if (advice := self._tls_advice(error)) is not None:
-            return AccessRefused(advice.text, hint=advice.hint)
-        if isinstance(error, opensearchpy.SerializationError):
-            return NoReply("the answer is not JSON")
-        return NoReply(str(error.error))
-
-    def _tls_advice(self, error: Exception) -> Advice | None:
-        """The library does not report which of several nodes failed, so the first one is named."""
-        secured = [url for url in self._urls if url.startswith("https:")]
-        if secured and (advice := tls.refusal(error, secured[0], self._files)) is not None:
-            return advice
-        if secured and isinstance(error, opensearchpy.SSLError):
-            return tls.broken_off(secured[0], self._files)
-        if isinstance(error, opensearchpy.ConnectionError) and not isinstance(error.info, ProtocolError):
-            return None  # there was no connection
-        return self._tls_instead_of_http()
+    def _tls_advice(self, error: BaseException | None) -> Advice | None:
+        """The library does not report which of several nodes failed, so the first one is named. `error`: None
+        for an answer that is not JSON."""
+        if self._url.startswith("http:"):
+            # Otherwise there was no connection.
+            return self._tls_instead_of_http() if error is None or isinstance(error, ProtocolError) else None
+        advice = None if error is None else tls.refusal(error, self._url, self._files)
+        if advice is None and isinstance(error, SSLError):
+            return tls.broken_off(self._url, self._files)
+        return advice
 
     def _tls_instead_of_http(self) -> Advice | None:
         """The advice if a node with an http URL expects TLS. Each is checked once."""
-        urls, self._plain = self._plain, []
+        urls, self._plain[:] = self._plain[:], []
         advice = (tls.speaks_tls(url, self._files) for url in urls)
         return next((each for each in advice if each is not None), None)
 
 
-def _host(url: SplitResult) -> dict[str, object]:
-    secure = url.scheme == "https"
-    return {
-        "host": url.hostname,
-        "port": url.port or (443 if secure else 80),
-        "use_ssl": secure,
-        "url_prefix": url.path.strip("/"),
-    }
+def _host(url: str) -> dict[str, object]:
+    parts = urlsplit(url)
+    return {"host": parts.hostname, "port": parts.port, "use_ssl": parts.scheme == "https"}
 
 
-def _first_failure(info: dict[str, Any]) -> object:
-    """The first failure of a request that the server executes in parts, such as a delete by query."""
-    failures = info.get("failures")
-    first = failures[0] if isinstance(failures, list) and failures else None
-    return first.get("cause") if isinstance(first, dict) else None
+def _check_text(answer: bytes) -> None:
+    """Raises SerializationError if it is not UTF-8: JSON decoders do not look at the text that they skip."""
+    if answer.isascii():
+        return
+    decoder, view = getincrementaldecoder("utf-8")(), memoryview(answer)
+    try:
+        for start in range(0, len(answer), _PIECE):
+            decoder.decode(view[start : start + _PIECE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise opensearchpy.SerializationError(str(error)) from error
 
 
-def _problem(error: opensearchpy.TransportError) -> Problem:
-    info = error.info if isinstance(error.info, dict) else {}
-    described = info.get("error") or _first_failure(info)
-    if isinstance(described, dict):
-        return Problem(type=str(described.get("type") or ""), reason=str(described.get("reason") or ""))
-    return Problem(reason=str(described) if described else None)
+def _problem(answer: bytes) -> Problem:
+    """What the answer says of its failure; nothing if it is not OpenSearch's."""
+    try:
+        failure = _failure_decoder.decode(answer)
+    except UNDECODABLE:
+        return Problem()
+    if isinstance(failure.error, str):
+        return Problem(reason=failure.error)
+    return failure.error or next((each.cause for each in failure.failures), Problem())

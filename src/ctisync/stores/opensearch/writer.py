@@ -1,11 +1,12 @@
 """A writer of one consumer: applies ranges and loads contents. The order of its writes matters."""
 
+import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,16 +19,14 @@ from ctisync.stores.opensearch.bulk import BulkAction, BulkResult, RecordVersion
 from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations
-from ctisync.stores.opensearch.indices import count_records, refresh
+from ctisync.stores.opensearch.indices import count_records, fence_is_gone, refresh
 from ctisync.stores.opensearch.lease import LeaseHolder
-from ctisync.stores.opensearch.records import Records, fence_is_gone
+from ctisync.stores.opensearch.records import Records
 from ctisync.stores.opensearch.security import check_nothing_hidden
 from ctisync.stores.opensearch.state_document import StateEntry, Swap
 from ctisync.system import process
 from ctisync.system.process import HURRY, is_stop
 from ctisync.system.threads import start_on_thread, submit
-
-T = TypeVar("T")
 
 _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
 """Errors that may end a clean-up; the next pass then does it. A signal is none of them."""
@@ -74,23 +73,21 @@ class OpenSearchWriter:
 
     def let_go(self) -> None:
         """Give fences and lease back, best effort: the next pass of this host takes over the rest, or it
-        expires."""
-        self._client.finish(self._let_go)
+        expires.
 
-    def _let_go(self) -> None:
-        """Each step runs even if another one fails: the next pass removes an alias that stays, but a lease
-        that stays blocks other hosts."""
+        Each step runs even if another one fails: the next pass removes an alias that stays, but a lease that
+        stays blocks other hosts.
+        """
         if self._unsearchable:
             with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
                 self.make_searchable()
+        seconds = math.inf
         try:
             self._fenced.remove_fences()
         except _OUT_OF_REACH:
-            with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
-                self._lease.release()
-        else:
-            with suppress(*_OUT_OF_REACH):
-                self._lease.release()
+            seconds = HURRY
+        with suppress(*_OUT_OF_REACH), self._client.bounded(seconds):
+            self._lease.release()
 
     @property
     def state(self) -> ConsumerState:
@@ -111,48 +108,31 @@ class OpenSearchWriter:
         """
         parts = [names[start : start + READ_AT_ONCE] for start in range(0, len(names), READ_AT_ONCE)]
         ahead = 1 if self._being_written else 2
-        reads: deque[Callable[[], tuple[dict[str, Record], bool]]] = deque()
-        any_requested = False
+        reads: deque[Callable[[], dict[str, Record]]] = deque()
         for number, part in enumerate(parts):
             for following in parts[number + len(reads) : number + 1 + ahead]:
-                reads.append(self._begin_read(following))
-            records, requested = reads.popleft()()
-            any_requested |= requested
+                read = partial(self._read, following)
+                future = submit(read, "meanwhile", start_on_thread)
+                reads.append(read if future is None else future.result)
+            records = reads.popleft()()
             yield part, records
             del records  # before the next part comes
-        if any_requested:
-            self._check_nothing_hidden()
-
-    def _begin_read(self, names: Sequence[str]) -> Callable[[], tuple[dict[str, Record], bool]]:
-        """Begin to read, if a thread can be started. Returns what waits for it, or reads now."""
-        read = partial(self._read, names)
-        future = _begin(read)
-        return read if future is None else future.result
-
-    def _check_nothing_hidden(self) -> None:
-        """After each read of a range: a rule may have come since the pass began."""
-        if self._fenced.live is not None:
+        if parts and self._fenced.live is not None:  # a rule may have come since the pass began
             check_nothing_hidden(self._client, self._fenced.live)
 
-    def _read(self, names: Collection[str]) -> tuple[dict[str, Record], bool]:
-        """The records, and whether any was requested from the node."""
+    def _read(self, names: Collection[str]) -> dict[str, Record]:
         if self._fenced.live is None:
-            return {}, False
+            return {}
         in_memory = {name: self._being_written[name] for name in names if name in self._being_written}
         requested = [name for name in names if name not in in_memory]
         stored = self._records.read(self._live_fence(), requested)
-        versions = {name: stored[name][1] if name in stored else None for name in requested}
-        self._versions.read.update(versions)
+        self._versions.read.update(dict.fromkeys(requested) | {name: stored[name][1] for name in stored})
         self._from_memory |= in_memory.keys()
         records = {name: record for name, (record, _) in stored.items()}
-        records |= {name: record for name, record in in_memory.items() if record is not None}
-        return records, bool(requested)
+        return records | {name: record for name, record in in_memory.items() if record is not None}
 
     def apply(
-        self,
-        writes: Sequence[Write],
-        after: ConsumerState,
-        meanwhile: Callable[[], int | None] | None = None,
+        self, writes: Sequence[Write], after: ConsumerState, meanwhile: Callable[[], int | None] | None = None
     ) -> bool:
         """Store the end of the range, write and check each item, store the new offset; with it the end of the
         next range, if `meanwhile` has folded that one.
@@ -164,7 +144,7 @@ class OpenSearchWriter:
         if self.state.range_to != after.offset:
             self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
         self._being_written = {each.name: each if isinstance(each, Record) else None for each in writes}
-        ahead = None if meanwhile is None else _begin(meanwhile)
+        ahead = None if meanwhile is None else submit(meanwhile, "meanwhile", start_on_thread)
         try:
             written, conflicts = self._write(writes, before)
             next_end = None if ahead is None else self._wait_for(ahead)
@@ -192,7 +172,7 @@ class OpenSearchWriter:
 
     def make_searchable(self) -> None:
         if self._fenced.live is not None:
-            self._refresh(self._live_fence())
+            refresh(self._client, self._live_fence())
         self._unsearchable = False
 
     def keep_alive(self) -> None:
@@ -211,23 +191,17 @@ class OpenSearchWriter:
         to = self._generations.new_name()
         fence = self._fenced.fence(to)
         load = OpenSearchLoad(self, self._records, to, fence)
-        try:
-            with self._client.hurried_by_a_stop():
-                self._generations.create(to, snapshot, fence)
-                self._commit_state(self.state.load_begun())
-                self._fenced.drop_strays(to, spare=self._replaced)
-                yield load
-        finally:
-            self._lease.records = None
-            if not load.is_announced:
-                self._client.finish(lambda: self._abandon(to, load))
+        with self._client.finishing(lambda: self._end_load(to, load)):
+            self._generations.create(to, snapshot, fence)
+            self._commit_state(self.state.load_begun())
+            self._fenced.drop_strays(to, spare=self._replaced)
+            yield load
 
     def prepare(self, fence: str) -> int:
         """Give a loaded generation its settings for readers. Returns the number of records they would
         find."""
-        if not self._generations.configure_for_reading(fence):
-            raise fence_is_gone()
-        self._refresh(fence)
+        self._generations.configure_for_reading(fence)
+        refresh(self._client, fence)
         count = count_records(self._client, fence)
         if count is None:
             raise fence_is_gone()
@@ -251,13 +225,15 @@ class OpenSearchWriter:
             lambda entry: msgspec.structs.replace(entry, state=after, generation=to, swap=None)
         )
 
-    def _abandon(self, generation: str, load: "OpenSearchLoad") -> None:
+    def _end_load(self, generation: str, load: "OpenSearchLoad") -> None:
         """Remove a generation that cannot be live: no swap to it was announced."""
-        load.stop(HURRY)
-        with suppress(*_OUT_OF_REACH):
-            self._generations.remove_unfinished(generation)
-            self._fenced.discard_fence(generation)
-            self._commit_state(self.state.load_abandoned())
+        self._lease.records = None
+        if not load.is_announced:
+            load.stop(HURRY)
+            with suppress(*_OUT_OF_REACH):
+                self._generations.remove_unfinished(generation)
+                self._fenced.discard_fence(generation)
+                self._commit_state(self.state.load_abandoned())
 
     def _live_fence(self) -> str:
         live = self._fenced.live
@@ -265,17 +241,19 @@ class OpenSearchWriter:
             raise ValueError("there is no live content")
         return self._fenced.fence(live)
 
-    def _refresh(self, fence: str) -> None:
-        if not refresh(self._client, fence):
-            raise fence_is_gone()
-
     def _commit_state(self, state: ConsumerState) -> None:
         self._lease.commit(lambda entry: msgspec.structs.replace(entry, state=state))
 
     def _write(self, writes: Sequence[Write], before: _StoredVersions) -> tuple[Versions, list[str]]:
         """The versions of the written records, and the names whose writes met another version."""
         fence = self._live_fence()
-        results = self._send(fence, self._actions(fence, writes, before))
+        self._unsearchable = True
+        # In parallel, bulks would take the node from the reads of the next range, and make more segments.
+        pool = self._records.pool(fence, self.keep_alive, one_by_one=True)
+        try:
+            results = pool.add(self._actions(fence, writes, before)) + pool.drain()
+        finally:
+            pool.stop(HURRY)
         conflicts = [action for each in results for action in each.conflicts]
         self._check_conflicts(fence, conflicts, before)
         written = {name: version for each in results for name, version in each.versions.items()}
@@ -292,15 +270,6 @@ class OpenSearchWriter:
             stored = versions.get(write.name)
             if stored is not None and stored.version < write.offset:
                 yield delete(write.name, write.offset, stored)
-
-    def _send(self, fence: str, actions: Iterable[BulkAction]) -> list[BulkResult]:
-        self._unsearchable = True
-        # In parallel, bulks would take the node from the reads of the next range, and make more segments.
-        pool = self._records.pool(fence, self.keep_alive, one_by_one=True)
-        try:
-            return pool.add(actions) + pool.drain()
-        finally:
-            pool.stop(HURRY)
 
     def _check_conflicts(self, fence: str, conflicts: Sequence[BulkAction], before: _StoredVersions) -> None:
         """The same offset means that this range's write was done before. Another version, or a missing
@@ -383,10 +352,6 @@ class OpenSearchLoad:
                 equal.append(action)
         self._unclear += len(equal)
         self.ambiguous += self._records.differing(self._fence, equal)
-
-
-def _begin(work: Callable[[], T]) -> Future[T] | None:
-    return submit(work, "meanwhile", start_on_thread)
 
 
 def _announce(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:

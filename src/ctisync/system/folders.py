@@ -80,21 +80,18 @@ def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
     links = 0
     while ahead:
         part = ahead.pop()
-        if part == "..":
-            at = at.parent  # no link: those are resolved
-            yield at, at.lstat()
-            continue
-        status = (at / part).lstat()
-        yield at / part, status
+        here = at.parent if part == ".." else at / part  # `at` is no link: those are resolved
+        status = here.lstat()
+        yield here, status
         if stat.S_ISLNK(status.st_mode):
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, "too many links", str(path))
-            leads = (at / part).readlink()
+            leads = here.readlink()
             ahead += reversed(leads.parts[bool(leads.anchor) :])
             at = Path(leads.anchor or at)
         else:
-            at /= part
+            at = here
 
 
 def _risk_on_the_way(folder: Path, status: os.stat_result, path: Path) -> Advice | None:

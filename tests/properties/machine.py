@@ -26,8 +26,9 @@ from ctisync.errors import (
 )
 from ctisync.ports import Store
 from tests.properties.model import Model, ReceivedCommands, at, no_moment
-from tests.properties.observed import Died, ObservedCommands, ObservedFeed, ObservedStore, Process
+from tests.properties.observed import ObservedCommands, ObservedFeed, ObservedStore, Process
 from tests.support.clock import FakeClock
+from tests.support.faults import Killed
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer, Spoil
 from tests.support.one_pass import parts_of, passed
@@ -287,7 +288,7 @@ class ModelMachine(RuleBasedStateMachine):
             )
         except CtisyncError as error:
             return error
-        except Died:
+        except Killed:
             return None
         finally:
             assert process.downloads <= 1, "a pass fetches one snapshot at most"
@@ -360,4 +361,4 @@ def _operations(pick: int) -> list[Json] | None:
 
 
 def _die() -> None:
-    raise Died
+    raise Killed

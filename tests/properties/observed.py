@@ -24,13 +24,10 @@ from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot, Summary
 from ctisync.core.steps import Mode
 from ctisync.ports import CommandManager, Inspection, Load, PassFeed, SnapshotFile, Store, Writer
+from tests.support.faults import Killed
 from tests.support.records import read
 
 T = TypeVar("T")
-
-
-class Died(BaseException):
-    """The process is dead: no handler of ours catches this, as none runs after a SIGKILL."""
 
 
 class Witness(Protocol):
@@ -48,7 +45,7 @@ class Witness(Protocol):
 
 
 class Process:
-    """One pass's process. `at_moment` gets the number of each moment (from 1) and may raise Died."""
+    """One pass's process. `at_moment` gets the number of each moment (from 1) and may raise Killed."""
 
     def __init__(self, witness: Witness, at_moment: Callable[[int], None], mode: Mode = "sync") -> None:
         self.witness = witness
@@ -61,11 +58,11 @@ class Process:
 
     def moment(self) -> None:
         if self.dead:
-            raise Died
+            raise Killed
         self._moments += 1
         try:
             self._at_moment(self._moments)
-        except Died:
+        except Killed:
             self.dead = True
             raise
 

@@ -16,10 +16,13 @@ from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import SettingsChanged
 from ctisync.stores.opensearch import writer as opensearch_writer
-from ctisync.stores.opensearch.client import OpenSearchReply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.properties.model import ReceivedCommands
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
+from tests.support.faults import Killed
+from tests.support.faults_node import TransportInFront
 from tests.support.feed_history import History
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer, at_once
@@ -90,15 +93,14 @@ def test_each_rule_of_the_order_is_needed(left_out: str, scenario: str, violatio
     assert any(violation in wrong for wrong in result.violations), result.violations.keys()
 
 
-class ObservedSteps:
+class ObservedSteps(TransportInFront):
     """Names the steps that a store's requests are, and kills the process right after the `dies_after`-th.
 
     What only reads, but not through a fence, is no step; nor is a state written only for what the feed said.
     """
 
-    def __init__(self, inner: Transport, consumer: Consumer, dies_after: int | None) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
+    def __init__(self, store: OpenSearchStore, consumer: Consumer, dies_after: int | None) -> None:
+        super().__init__(store)
         self._consumer = consumer
         self._dies_after = dies_after
         self._entry: Any = None
@@ -107,15 +109,12 @@ class ObservedSteps:
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if self._dead:
-            raise kit.Killed
-        reply = self._inner.send(method, target, body, timeout)
+            raise Killed
+        reply = super().send(method, target, body, timeout)
         if target == f"/wazuh-context/_doc/{self._consumer.context}" and method == "GET":
             self._entry = self._ours(reply.body) if reply.status == 200 else None
         self.saw(self._step(method, target.partition("?")[0], body))
         return reply
-
-    def close(self) -> None:
-        self._inner.close()
 
     def saw(self, step: str | None) -> None:
         if step is None:
@@ -124,7 +123,7 @@ class ObservedSteps:
             self.steps.append(step)
         if len(self.steps) == self._dies_after:
             self._dead = True
-            raise kit.Killed
+            raise Killed
 
     def _step(self, method: str, target: str, body: bytes | None) -> str | None:
         _, first, *rest = target.split("/")
@@ -207,15 +206,14 @@ class Cluster:
         """The steps of one pass, which may be killed right after one of them."""
         store = kit.open_store(self._node)
         consumer = self.consumer if alias == "A" else replace(self.consumer, index=f"{self.consumer.index}-b")
-        steps = ObservedSteps(store._client._transport, consumer, dies_after)
-        store._client._transport = steps
+        steps = ObservedSteps(store, consumer, dies_after)
 
         class Commands(ReceivedCommands):
             def send_update(self, index: str, offset: int) -> None:
                 super().send_update(index, offset)
                 steps.saw("post")
 
-        with closing(store), suppress(kit.Killed, SettingsChanged):
+        with closing(store), suppress(Killed, SettingsChanged):
             passed(
                 parts_of(
                     consumer,

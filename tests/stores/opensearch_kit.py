@@ -1,4 +1,4 @@
-"""What the tests of the OpenSearch store share: killed processes, and short ways to ask a node."""
+"""What the tests of the OpenSearch store share: short ways to ask a node."""
 
 from __future__ import annotations
 
@@ -10,67 +10,15 @@ from typing import Any
 from ctisync.core.model import Consumer, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState
 from ctisync.ports import Store, Writer
-from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.support.clock import FakeClock
+from tests.support.faults_node import ForgetfulTransport, MortalTransport
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.opensearch_store import opensearch_at
 from tests.support.records import read
 
 LOCK = "the id of this host's lock file"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-class Killed(BaseException):
-    """The process is dead: no handler of ours catches this, as none runs after a SIGKILL."""
-
-
-class MortalTransport:
-    """Dies right after its `writes`-th request that alters something; from then on nothing is sent."""
-
-    def __init__(self, inner: Transport, writes: int) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
-        self._left = writes
-        self.dead = False
-
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
-        if self.dead:
-            raise Killed
-        reply = self._inner.send(method, target, body, timeout)
-        self._left -= alters(method, target)
-        if self._left == 0:
-            self.dead = True
-            raise Killed
-        return reply
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class ForgetfulTransport:
-    """Loses the reply to everything that alters something, once: each such request is done twice."""
-
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
-        self._done_once = False
-
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
-        reply = self._inner.send(method, target, body, timeout)
-        self._done_once = alters(method, target) and not self._done_once
-        if self._done_once:
-            raise NoReply("timed out")
-        return reply
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-def alters(method: str, target: str) -> bool:
-    """The last of these is how a writer asks whether something is hidden from it."""
-    reads = ("_mget", "_search", "_count", "_refresh", "_bulk?require_alias=true&filter_path=errors")
-    return method != "GET" and not any(read in target for read in reads)
 
 
 def new_consumer() -> Consumer:
@@ -85,13 +33,13 @@ def open_store(node: OpenSearchNode, clock: FakeClock | None = None, **settings:
 
 def mortal_store(node: OpenSearchNode, writes: int) -> OpenSearchStore:
     store = open_store(node)
-    store._client._transport = MortalTransport(store._client._transport, writes)
+    MortalTransport(store, writes)
     return store
 
 
 def forgetful_store(node: OpenSearchNode) -> OpenSearchStore:
     store = open_store(node)
-    store._client._transport = ForgetfulTransport(store._client._transport)
+    ForgetfulTransport(store)
     return store
 
 

@@ -13,6 +13,7 @@ from ctisync.core.model import Consumer
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.verify.audit import Verification, verify
 from tests.stores import opensearch_kit as kit
+from tests.support.faults import Killed
 from tests.support.log import KeptLog
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import made_up, record
@@ -186,7 +187,7 @@ def test_a_writer_at_work_is_named_and_what_he_builds_is_no_difference(
 def test_wherever_a_load_is_killed_nothing_is_called_a_difference(
     node: OpenSearchNode, store: OpenSearchStore, consumer: Consumer, writes: int
 ) -> None:
-    with closing(kit.mortal_store(node, writes)) as mortal, suppress(kit.Killed):
+    with closing(kit.mortal_store(node, writes)) as mortal, suppress(Killed):
         kit.initialise(mortal, consumer, [record("CVE-new", 200)], 200)
     audit = audited(store, consumer)
 

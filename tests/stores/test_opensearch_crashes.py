@@ -13,6 +13,7 @@ from ctisync.core.model import Consumer, Delete, Record, Write
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Store
 from tests.stores import opensearch_kit as kit
+from tests.support.faults import Killed
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
 
@@ -51,7 +52,7 @@ def dies(node: OpenSearchNode, consumer: Consumer, run: Run, writes: int) -> boo
     store = kit.mortal_store(node, writes)
     try:
         run(store, consumer)
-    except kit.Killed:
+    except Killed:
         return True
     finally:
         store.close()

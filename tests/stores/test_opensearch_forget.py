@@ -11,10 +11,13 @@ from ctisync.core.model import Consumer, Footprint
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass
 from ctisync.ports import Store
-from ctisync.stores.opensearch.client import OpenSearchReply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.contract.test_history import WITHIN, report
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
+from tests.support.faults import Killed
+from tests.support.faults_node import TransportInFront, alters
 from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
@@ -48,7 +51,7 @@ def is_killed(node: OpenSearchNode, consumer: Consumer, writes: int) -> bool:
     store = kit.mortal_store(node, writes)
     try:
         store.forget(consumer)
-    except kit.Killed:
+    except Killed:
         return True
     finally:
         store.close()
@@ -93,24 +96,20 @@ def test_each_request_may_be_done_twice(node: OpenSearchNode) -> None:
     assert kit.aliases(node, consumer) == {}
 
 
-class Interrupting:
+class Interrupting(TransportInFront):
     """Does something else right before its `writes`-th request that alters something."""
 
-    def __init__(self, inner: Transport, writes: int, work: Callable[[], None]) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
+    def __init__(self, store: OpenSearchStore, writes: int, work: Callable[[], None]) -> None:
+        super().__init__(store)
         self._left = writes
         self._work = work
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
-        if kit.alters(method, target):
+        if alters(method, target):
             self._left -= 1
             if self._left == 0:
                 self._work()
-        return self._inner.send(method, target, body, timeout)
-
-    def close(self) -> None:
-        self._inner.close()
+        return super().send(method, target, body, timeout)
 
 
 def test_overtaken_before_any_write_it_takes_nothing_of_the_pass_that_has_overtaken(
@@ -126,7 +125,7 @@ def test_overtaken_before_any_write_it_takes_nothing_of_the_pass_that_has_overta
             start_anew(kit.open_store(node), consumer)
 
         store = kit.open_store(node)
-        store._client._transport = Interrupting(store._client._transport, writes, pass_of_another)
+        Interrupting(store, writes, pass_of_another)
         with suppress(AnotherPass):
             store.forget(consumer)
         if not reached:

@@ -10,7 +10,7 @@ import pytest
 
 from ctisync.core.model import Delete
 from ctisync.stores.opensearch.bulk import index
-from ctisync.stores.opensearch.client import OpenSearchReply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply
 from ctisync.stores.opensearch.indices import PINNED
 from ctisync.stores.opensearch.refusals import Problem
 from ctisync.stores.opensearch.store import OpenSearchStore
@@ -18,6 +18,7 @@ from ctisync.verify.audit import verify
 from tests.contract.test_history import WITHIN, report, without_touched
 from tests.stores import opensearch_kit as kit
 from tests.stores.index_settings import CLASSIFIED, HOSTILE, MAY_BE_SET, OURS, PINNED_AGAINST
+from tests.support.faults_node import TransportInFront
 from tests.support.figures import figure
 from tests.support.log import KeptLog
 from tests.support.opensearch_node import OpenSearchNode
@@ -103,12 +104,11 @@ def test_what_is_pinned_is_what_the_hostile_template_sets_otherwise() -> None:
     assert all(str(PINNED[name]).lower() != str(value).lower() for name, value in PINNED_AGAINST.items())
 
 
-class OldNode:
+class OldNode(TransportInFront):
     """Refuses settings that it does not know, one at a time, as a node does."""
 
-    def __init__(self, inner: Transport, unknown: set[str]) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
+    def __init__(self, store: OpenSearchStore, unknown: set[str]) -> None:
+        super().__init__(store)
         self._unknown = unknown
         self.refused = 0
 
@@ -118,10 +118,7 @@ class OldNode:
                 self.refused += 1
                 words = f"unknown setting [index.{name}] please check that any required plugins are installed"
                 return OpenSearchReply(400, problem=Problem("illegal_argument_exception", words))
-        return self._inner.send(method, target, body, timeout)
-
-    def close(self) -> None:
-        self._inner.close()
+        return super().send(method, target, body, timeout)
 
 
 def test_an_older_node_that_does_not_know_a_pinned_setting_gets_an_index_without_it(
@@ -131,7 +128,7 @@ def test_an_older_node_that_does_not_know_a_pinned_setting_gets_an_index_without
     unknown = {"search.default_pipeline", "query.max_nested_depth", "append_only.enabled"}
     consumer = kit.new_consumer()
     with closing(kit.open_store(opensearch_2)) as store:
-        store._client._transport = old = OldNode(store._client._transport, unknown)
+        old = OldNode(store, unknown)
         kit.initialise(store, consumer, RECORDS, 100)
     assert old.refused >= 2 * len(unknown), "neither the state's index nor the generation was refused"
     (live,) = kit.aliases(opensearch_2, consumer)

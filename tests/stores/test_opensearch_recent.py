@@ -15,9 +15,10 @@ from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Writer
 from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.bulk import Pace, index
-from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
+from tests.support.faults_node import TransportInFront
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import made_up, read, record
 
@@ -25,12 +26,11 @@ A, B, C = record("CVE-1", 1), record("CVE-2", 2), record("CVE-3", 3)
 CONSUMER = kit.new_consumer()
 
 
-class Counted:
+class Counted(TransportInFront):
     """Keeps which records were read, request by request; `lost` bulks are done, but their replies lost."""
 
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
+    def __init__(self, store: OpenSearchStore) -> None:
+        super().__init__(store)
         self.read: list[list[str]] = []
         self.bulks = 0
         self.states = 0
@@ -39,7 +39,7 @@ class Counted:
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if "_mget" in target:
             self.read.append(msgspec.json.decode(body or b"")["ids"])
-        reply = self._inner.send(method, target, body, timeout)
+        reply = super().send(method, target, body, timeout)
         self.states += method == "PUT" and target.startswith("/wazuh-context/_doc")
         if "_bulk" in target and "filter_path=items" in target:
             self.bulks += 1
@@ -47,9 +47,6 @@ class Counted:
                 self.lost -= 1
                 raise NoReply("timed out")
         return reply
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 @pytest.fixture
@@ -63,9 +60,7 @@ def store(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchStore]:
 
 @pytest.fixture
 def sent(store: OpenSearchStore) -> Counted:
-    transport = Counted(store._client._transport)
-    store._client._transport = transport
-    return transport
+    return Counted(store)
 
 
 def test_a_whole_range_is_read_250_names_a_request_and_written_by_as_few_as_its_bytes_need(

@@ -18,17 +18,13 @@ from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.contract.test_history import WITHIN, report
-from tests.support.faults import Effect, Effects
+from tests.support.faults import Effect, Effects, Killed
 from tests.support.faults_sql import CLOSE, connecting
 from tests.support.figures import figure
 from tests.support.records import made_up
 
 FORGOTTEN, OTHER = Consumer(name="old"), Consumer(name="other", index="wazuh-cve-2")
 RECORDS = made_up(40)
-
-
-class Killed(BaseException):
-    """No handler of ours catches this, as none runs after a SIGKILL."""
 
 
 class Mortal:

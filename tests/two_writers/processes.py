@@ -21,16 +21,19 @@ from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
 from ctisync.ports import Store
 from ctisync.stores.opensearch import writer as opensearch_writer
-from ctisync.stores.opensearch.client import OpenSearchReply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply
+from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from ctisync.system.locks import host_lock
 from tests.properties.observed import ObservedStore, Process
-from tests.stores.opensearch_kit import LOCK, alters
+from tests.stores.opensearch_kit import LOCK
 from tests.support.clock import FakeClock
+from tests.support.faults_node import TransportInFront, alters
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, at_once
 from tests.support.one_pass import parts_of, passed
+from tests.support.opensearch_store import opensearch_at
 from tests.two_writers import feeds
 
 FORKS: Final = multiprocessing.get_context("forkserver")
@@ -66,8 +69,6 @@ class Place(NamedTuple):
     def open(self, lock: str | None = None) -> Store:
         if not self.url.startswith("http"):
             return SqliteStore(Path(self.url), SystemClock())
-        from tests.support.opensearch_store import opensearch_at
-
         stolen = LOCK if self.steals and self.lock is None else None
         return opensearch_at([self.url], FakeTime(), host_lock=lock or stolen, lease_ttl=self.ttl)
 
@@ -159,26 +160,25 @@ class Stops:
             self.done = True
 
 
-class StoppingTransport:
+class StoppingTransport(TransportInFront):
     """A moment before and one after each request that alters something; keeps what is sent after the stop.
 
     Not kept is what the order of writes leaves unfenced, and what does no harm: an index of one's own that
     nobody will ever make live, made or dropped, and fences, put up or taken down.
     """
 
-    def __init__(self, inner: Transport, stops: Stops) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
+    def __init__(self, store: OpenSearchStore, stops: Stops) -> None:
+        super().__init__(store)
         self._stops = stops
         self._made: set[str] = set()
         self.after_stop: list[Sent] = []
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if not alters(method, target):
-            return self._inner.send(method, target, body, timeout)
+            return super().send(method, target, body, timeout)
         self._stops.moment()
         late = self._stops.done
-        reply = self._inner.send(method, target, body, timeout)
+        reply = super().send(method, target, body, timeout)
         if method == "PUT" and target.startswith("/ctisync-"):
             self._made.add(target[1:])
         elif late and self._is_fenced(target, body):
@@ -195,9 +195,6 @@ class StoppingTransport:
         added = [action["add"]["alias"] for action in actions if "add" in action]
         swaps = bool(added) and not added[-1].startswith("ctisync-w-")
         return swaps or not dropped <= self._made
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def _had_effect(target: str, reply: OpenSearchReply) -> bool:
@@ -267,10 +264,8 @@ def _play(place: Place, seed: int, commands: Path, stops_at: int | None, parent:
     def wrapped(store: Any) -> Store:
         if isinstance(store, SqliteStore):
             return ObservedStore(store, Process(Nobody(), stops.moment))
-        transport = StoppingTransport(store._client._transport, stops)
-        store._client._transport = transport
         nonlocal after_stop
-        after_stop = transport.after_stop
+        after_stop = StoppingTransport(store, stops).after_stop
         return store  # type: ignore[no-any-return]
 
     code, message = run_here(place, seed, commands, wrapped)

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from ctisync.errors import AnotherPass
-from ctisync.stores.opensearch.client import OpenSearchReply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply
+from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.system.locks import lock_for_server
 from tests.stores import opensearch_kit as kit
+from tests.support.faults_node import TransportInFront
 from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
@@ -146,12 +148,11 @@ def test_eight_at_once_end_with_one_content(
     assert_made_good(place, 7, commands)
 
 
-class OvertakenBeforeReading:
+class OvertakenBeforeReading(TransportInFront):
     """Another pass begins right after an index was made, before its maker looks at what it has become."""
 
-    def __init__(self, inner: Transport, take_over: Callable[[], object]) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
+    def __init__(self, store: OpenSearchStore, take_over: Callable[[], object]) -> None:
+        super().__init__(store)
         self._take_over = take_over
         self._made: str | None = None
 
@@ -159,13 +160,10 @@ class OvertakenBeforeReading:
         if method == "GET" and target == self._made:
             self._made = None
             self._take_over()
-        reply = self._inner.send(method, target, body, timeout)
+        reply = super().send(method, target, body, timeout)
         if method == "PUT" and target.startswith("/ctisync-"):
             self._made = target
         return reply
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def test_whoever_is_overtaken_while_he_makes_a_generation_ends_with_4(opensearch_2: OpenSearchNode) -> None:
@@ -178,7 +176,7 @@ def test_whoever_is_overtaken_while_he_makes_a_generation_ends_with_4(opensearch
             with other.writer(consumer):
                 pass
 
-        store._client._transport = OvertakenBeforeReading(store._client._transport, take_over)
+        OvertakenBeforeReading(store, take_over)
         with pytest.raises(AnotherPass):
             kit.initialise(store, consumer, [record("CVE-2", 20)], 20)
         assert kit.lines(other, consumer) == [record("CVE-1", 1).line]

@@ -13,9 +13,11 @@ import pytest
 from ctisync.core.fold import fold, touched
 from ctisync.core.model import Change, Consumer, OffsetRange
 from ctisync.ports import Store
-from ctisync.stores.opensearch.client import OpenSearchReply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
+from tests.support.faults import Killed
+from tests.support.faults_node import TransportInFront
 from tests.support.memory_feed import MemoryFeed
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.stores import stores_of
@@ -83,32 +85,28 @@ def apply_some(store: Store, consumer: Consumer, changes: list[Change], offsets:
         writer.save(before)
 
 
-class TornBulk:
+class TornBulk(TransportInFront):
     """Sends only the first `items` of the first range's bulk; then the process is dead."""
 
-    def __init__(self, inner: Transport, items: int) -> None:
-        self._inner = inner
-        self.timeout = inner.timeout
+    def __init__(self, store: OpenSearchStore, items: int) -> None:
+        super().__init__(store)
         self._items = items
         self._bulks = 0
         self.whole = 0
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if self.whole:
-            raise kit.Killed
+            raise Killed
         if "_bulk" not in target or "filter_path=items" not in target or body is None:
-            return self._inner.send(method, target, body, timeout)
+            return super().send(method, target, body, timeout)
         self._bulks += 1
         if self._bulks == 1:  # the snapshot's
-            return self._inner.send(method, target, body, timeout)
+            return super().send(method, target, body, timeout)
         items = _items(body)
         self.whole = len(items)
         if self._items:
-            self._inner.send(method, target, b"".join(items[: self._items]), timeout)
-        raise kit.Killed
-
-    def close(self) -> None:
-        self._inner.close()
+            super().send(method, target, b"".join(items[: self._items]), timeout)
+        raise Killed
 
 
 def _items(body: bytes) -> list[bytes]:
@@ -128,11 +126,10 @@ def test_a_range_whose_bulk_was_torn_anywhere_comes_to_the_same(
 
         def tear(store: Store, torn: list[TornBulk] = torn, count: int = count) -> Store:
             assert isinstance(store, OpenSearchStore)
-            torn.append(TornBulk(store._client._transport, count))
-            store._client._transport = torn[0]
+            torn.append(TornBulk(store, count))
             return store
 
-        with pytest.raises(kit.Killed):
+        with pytest.raises(Killed):
             run_here(place, seed, commands, tear)
         whole = torn[0].whole
         assert run_here(place, seed, commands) == DONE

@@ -54,6 +54,14 @@ def opensearch_2() -> Iterator[OpenSearchNode]:
         yield node
 
 
+@pytest.fixture
+def clean_node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
+    """For a test whose indices and templates are its own: no other is there, before and after."""
+    opensearch_2.wipe()
+    yield opensearch_2
+    opensearch_2.wipe()
+
+
 @pytest.fixture(scope="session")
 def opensearch_3() -> Iterator[OpenSearchNode]:
     """OpenSearch 3.3.2; started when first asked for."""

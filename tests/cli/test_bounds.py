@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.cli.conftest import CONSUMER_KEYS, Ctisync
-from tests.cli.test_exit_codes import assert_two_lines
 from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.printed_error import assert_two_lines
 
 BUSY = failures.status(429, {"Retry-After": "3600"})
 

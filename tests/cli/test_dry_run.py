@@ -10,11 +10,11 @@ from ctisync.core.model import Consumer
 from ctisync.system.clock import SystemClock
 from ctisync.system.locks import host_lock, lock_beside
 from tests.cli.conftest import Ctisync
-from tests.cli.test_exit_codes import assert_two_lines
 from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.printed_error import assert_two_lines
 
 MODES: Final = ["sync", "update", "init-snapshot"]
 

@@ -20,21 +20,13 @@ from tests.support import feed_failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.printed_error import assert_two_lines
 
 PAGES: Final = [
     path
     for name in ("docs/exit-codes.md", "docs/architecture.md", "docs/operations.md")
     if (path := Path(__file__).resolve().parents[2] / name).exists()
 ]
-
-
-def assert_two_lines(stderr: str, message: str, hint: str) -> None:
-    lines = stderr.splitlines()
-    assert len(lines) == 2, stderr
-    assert lines[0].startswith("ctisync: ")
-    assert message in lines[0]
-    assert lines[1].startswith("  try: ")
-    assert hint in lines[1]
 
 
 def test_a_pass_that_did_its_work_is_0_and_so_is_one_with_nothing_to_do(

@@ -13,8 +13,8 @@ from ctisync.core.model import Consumer
 from ctisync.system.clock import SystemClock
 from ctisync.system.locks import host_lock, lock_beside
 from tests.cli.conftest import DEADLINE, Ctisync
-from tests.cli.test_exit_codes import assert_two_lines
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.printed_error import assert_two_lines
 
 NAME: Final = str(Consumer())
 ANOTHER: Final = {"CTISYNC_CONSUMERS": '[{"consumer": "another", "index": "another"}]'}

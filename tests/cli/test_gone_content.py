@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -22,17 +21,10 @@ def stored(ctisync: Ctisync, feed: FeedSimulator) -> FeedSimulator:
 
 
 @pytest.fixture
-def node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
-    opensearch_2.wipe()
-    yield opensearch_2
-    opensearch_2.wipe()
-
-
-@pytest.fixture
-def indexed(ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode) -> FeedSimulator:
+def indexed(ctisync: Ctisync, feed: FeedSimulator, clean_node: OpenSearchNode) -> FeedSimulator:
     """In OpenSearch."""
     ctisync.environ |= {
-        "CTISYNC_STORE__URL": node.url,
+        "CTISYNC_STORE__URL": clean_node.url,
         "CTISYNC_CONSUMERS": json.dumps([{"index": INDEX}]),
         "CTISYNC_COMMAND_MANAGER__ENABLED": "false",
     }
@@ -71,16 +63,18 @@ def assert_gone_and_brought_back(ctisync: Ctisync, feed: FeedSimulator) -> None:
 
 
 def test_a_live_index_that_was_deleted(
-    ctisync: Ctisync, indexed: FeedSimulator, node: OpenSearchNode
+    ctisync: Ctisync, indexed: FeedSimulator, clean_node: OpenSearchNode
 ) -> None:
-    [index] = node.request("GET", f"/{INDEX}/_alias")
-    node.request("DELETE", f"/{index}")
+    [index] = clean_node.request("GET", f"/{INDEX}/_alias")
+    clean_node.request("DELETE", f"/{index}")
     assert_gone_and_brought_back(ctisync, indexed)
 
 
-def test_an_alias_that_was_deleted(ctisync: Ctisync, indexed: FeedSimulator, node: OpenSearchNode) -> None:
-    [index] = node.request("GET", f"/{INDEX}/_alias")
-    node.request("DELETE", f"/{index}/_alias/{INDEX}")
+def test_an_alias_that_was_deleted(
+    ctisync: Ctisync, indexed: FeedSimulator, clean_node: OpenSearchNode
+) -> None:
+    [index] = clean_node.request("GET", f"/{INDEX}/_alias")
+    clean_node.request("DELETE", f"/{index}/_alias/{INDEX}")
     assert_gone_and_brought_back(ctisync, indexed)
 
 

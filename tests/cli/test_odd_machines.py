@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 import pytest
 
 from tests.cli.conftest import DEADLINE, Ctisync
-from tests.cli.test_exit_codes import assert_two_lines
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.forked import WarmProcess
+from tests.support.printed_error import assert_two_lines
 
 ROOT: Final = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Ctisync
-from tests.cli.test_exit_codes import assert_two_lines
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.printed_error import assert_two_lines
 
 WAITS = 20.0
 """Seconds: far more than a command needs."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Ctisync
-from tests.cli.test_exit_codes import assert_two_lines
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.printed_error import assert_two_lines
 
 MODES = [0o775, 0o777, 0o1777]
 

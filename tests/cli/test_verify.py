@@ -19,6 +19,7 @@ from ctisync.verify.audit import MOST_SHOWN
 from tests.cli.conftest import Ctisync
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, zipped
+from tests.support.printed_error import assert_two_lines
 from tests.support.records import record
 
 CONSUMER_KEYS = {"context", "consumer", "ok", "offset", "records", "checks", "counts", "findings"}
@@ -144,9 +145,7 @@ def test_damage_is_9_and_is_named_for_people_and_for_programs(
     assert ended.returncode == 9
     assert kind in ended.stdout
     assert "differs: " in ended.stdout
-    message, hint = ended.stderr.splitlines()
-    assert "vd_1.0.0/vd_4.8.0: " in message
-    assert hint.startswith("  try: ")
+    assert_two_lines(ended.stderr, "vd_1.0.0/vd_4.8.0: ", "")
     audit = document(ctisync, code=9)
     assert not audit["ok"]
     assert kind in audit["counts"]

@@ -4,14 +4,14 @@ import ctypes.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from ctisync.core.limits import Limits
 from tests.docs.shell import ROOT
-from tests.support.feed_history import churn, populate
+from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.unit_filter import ANALYZE, values
@@ -41,15 +41,6 @@ def units(tmp_path: Path) -> Path:
         for name in (path.name, path.name.replace("@.", "@north.")):
             (folder / name).write_text(text)
     return folder
-
-
-@pytest.fixture
-def feed() -> Iterator[FeedSimulator]:
-    with FeedSimulator() as simulator:
-        populate(simulator.history, 20)
-        simulator.publish_snapshot()
-        churn(simulator.history, 30)
-        yield simulator
 
 
 def analysed(folder: Path, *arguments: str) -> str:

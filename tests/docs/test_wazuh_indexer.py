@@ -58,13 +58,6 @@ def ctisync(tmp_path: Path) -> Ctisync:
 
 
 @pytest.fixture
-def node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
-    opensearch_2.wipe()
-    yield opensearch_2
-    opensearch_2.wipe()
-
-
-@pytest.fixture
 def feed() -> Iterator[FeedSimulator]:
     with FeedSimulator() as simulator:
         populate(simulator.history, 300)
@@ -175,15 +168,15 @@ def test_each_privilege_is_an_action_of_opensearch(version: str) -> None:
 
 
 def test_who_has_the_readers_role_alone_reads_everything(
-    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode
+    ctisync: Ctisync, feed: FeedSimulator, clean_node: OpenSearchNode
 ) -> None:
     ctisync.environ |= {"CTISYNC_CTI__URL": feed.url, "CTISYNC_COMMAND_MANAGER__ENABLED": "false"}
     for _ in range(2):
-        ctisync.environ["CTISYNC_STORE__URL"] = node.url
+        ctisync.environ["CTISYNC_STORE__URL"] = clean_node.url
         run(ctisync, "init-snapshot", "-q")
     readers = {request for row in rows() if row.readers for request in row.requests}
 
-    with indexer(node, lambda request: request in readers) as opened:
+    with indexer(clean_node, lambda request: request in readers) as opened:
         ctisync.environ["CTISYNC_STORE__URL"] = opened.url
         read(ctisync)
         assert run(ctisync, "export").count("\n") == len(feed.expected_lines())
@@ -213,13 +206,13 @@ def test_the_user_has_a_role_that_there_is() -> None:
 
 
 def test_the_settings_and_the_commands_after_them_lead_to_a_content(
-    tmp_path: Path, feed: FeedSimulator, node: OpenSearchNode
+    tmp_path: Path, feed: FeedSimulator, clean_node: OpenSearchNode
 ) -> None:
     person = Reader(tmp_path, feed)
     block, _ = page.blocks(PAGE, "toml")
     for name in ("password", "root-ca.pem"):
         (person.place("/etc/ctisync") / name).write_text("x")
-    with indexer(node) as opened:
+    with indexer(clean_node) as opened:
         text = block.text.replace("/etc/ctisync", str(person.place("/etc/ctisync")))
         file = person.home / ".config" / "ctisync" / "config.toml"
         file.parent.mkdir(parents=True)
@@ -232,9 +225,9 @@ def test_the_settings_and_the_commands_after_them_lead_to_a_content(
         load_settings(file, {"HOME": str(person.home)}, system_file=tmp_path / "none").settings.store.username
         == "ctisync"
     )
-    [index] = node.request("GET", "/wazuh-cve/_alias")
+    [index] = clean_node.request("GET", "/wazuh-cve/_alias")
     assert index.startswith("ctisync-wazuh-cve-")
-    assert node.request("GET", "/wazuh-cve/_count")["count"] == len(feed.expected_lines())
+    assert clean_node.request("GET", "/wazuh-cve/_count")["count"] == len(feed.expected_lines())
 
 
 def test_the_example_is_printed_with_what_it_says_of_itself(ctisync: Ctisync) -> None:

@@ -1,11 +1,11 @@
 """What must come of a hostile snapshot: refused by both doors and nothing touched, or loaded to the byte."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ctisync.core import wire
 from tests.hostile.in_use import UNIX_TIME, InUse
+from tests.support.printed_error import assert_error
 
 
 class Refused(NamedTuple):
@@ -56,7 +56,7 @@ def assert_loaded(
         assert ended.code == 0, ended.stderr
         stored = in_use.stored()
         assert [same(line) for line in stored.exported] == expected
-        assert tuple(line for _, _, line in stored.content) == stored.exported
+        assert tuple(line for _, _, line in stored.view) == stored.exported
         assert (stored.generations, stored.rows, stored.files) == (1, len(expected), files)
         last = in_use.feed.history.last_offset
         assert (in_use.state.offset, in_use.manager.commands[-1].offset) == (last, str(last))
@@ -65,13 +65,3 @@ def assert_loaded(
 def in_order(lines: Iterable[bytes]) -> tuple[bytes, ...]:
     """As an export gives them: by the names' UTF-8 bytes."""
     return tuple(sorted(lines, key=lambda line: wire.record(line).name.encode()))
-
-
-def assert_error(stderr: str, message: str, hint: str) -> None:
-    """A failure ends with two lines: what and why, and what to type. `message` is a regular expression."""
-    assert "Traceback" not in stderr
-    first, tried = stderr.splitlines()[-2:]
-    assert first.startswith("ctisync: ")
-    assert re.search(message, first), first
-    assert tried.startswith("  try: ")
-    assert hint in tried

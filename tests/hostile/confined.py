@@ -5,12 +5,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from ctisync.stores.sqlite.compression import register
 from tests.cli.conftest import Ctisync
 from tests.hostile import lines
-from tests.hostile.assertions import assert_error
 from tests.hostile.in_use import UNIX_TIME
 from tests.hostile.server.measured import Ended, run
+from tests.hostile.stored import Row, view_of
+from tests.support.printed_error import assert_error
 
 ADDRESSES: Final = 1 << 30
 """Bytes of RLIMIT_AS. Python and all that a pass loads take some of it that they never touch."""
@@ -41,18 +41,14 @@ class Confined:
 
     def assert_refused(self, words: str, **environ: str) -> None:
         """What is given is refused in two lines and within the memory; the content stays to the byte."""
-        before = self.content()
+        before = self.view()
         ended = self.run("init-snapshot", "--from", str(self.snapshot), **environ)
         assert ended.code == 6, ended
         assert_error(ended.stderr, rf"{self.snapshot.name}: .*{words}", "pass a complete snapshot to --from")
-        assert self.content() == before
+        assert self.view() == before
 
-    def content(self) -> list[tuple[str, int, bytes]]:
-        """What readers find: the rows of the view `content`."""
-        with closing(sqlite3.connect(self._ctisync.database)) as database:
-            register(database)
-            query = "SELECT name, offset, CAST(ctisync_line(line) AS BLOB) FROM content ORDER BY name"
-            return database.execute(query).fetchall()
+    def view(self) -> tuple[Row, ...]:
+        return view_of(self._ctisync.database)
 
     def count(self) -> int:
         with closing(sqlite3.connect(self._ctisync.database)) as database:

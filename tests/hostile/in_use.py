@@ -1,39 +1,25 @@
 """A content in use, to which hostile snapshots come by both doors: given as a file, served by the feed."""
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from ctisync.verify.audit import verify
 from tests.crash.passes import LATER, Ended, Forks
+from tests.hostile.stored import Stored, read_stored
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
 UNIX_TIME: Final = 1746459961
-
-
-class Stored(NamedTuple):
-    """What readers find, byte for byte, and all that is stored and lies beside it.
-
-    `exported` is what an export writes, `content` the rows of the view of that name.
-    """
-
-    exported: tuple[bytes, ...]
-    content: tuple[tuple[str, int, bytes], ...]
-    generations: int
-    rows: int
-    files: frozenset[str]
 
 
 class InUse:
@@ -109,17 +95,8 @@ class InUse:
         return self._store().read_state(self.consumer)
 
     def stored(self) -> Stored:
-        exported = tuple(self._store().export(self.consumer))
-        with closing(sqlite3.connect(self._copy / "ctisync.db")) as database:
-            register(database)
-            content = database.execute(
-                "SELECT name, offset, CAST(ctisync_line(line) AS BLOB) FROM content ORDER BY name"
-            )
-            rows = tuple(content)
-            [(generations,)] = database.execute("SELECT count(*) FROM generations")
-            [(stored,)] = database.execute("SELECT count(*) FROM records")
         files = frozenset(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
-        return Stored(exported, rows, generations, stored, files)
+        return read_stored(self._store(), self._copy / "ctisync.db", self.consumer)._replace(files=files)
 
     def audited(self, *, deep: bool) -> dict[Kind, int]:
         """What `verify` finds."""

@@ -1,19 +1,18 @@
 """The load of a given file as `init-snapshot --from` wires it, within this process: for hundreds of files."""
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import open_file, snapshot_offset
-from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.sync.run_pass import run_pass
 from tests.hostile.in_use import UNIX_TIME
+from tests.hostile.stored import Stored, read_stored
 from tests.support.clock import FakeClock
 from tests.support.feed_history import History
 from tests.support.log import KeptLog
@@ -22,16 +21,6 @@ from tests.support.one_pass import good, parts_of
 
 OFFSET: Final = 1000
 """What each file's name says that it stands for."""
-
-
-class Content(NamedTuple):
-    """What readers find, byte for byte, and what is stored at all."""
-
-    exported: tuple[bytes, ...]
-    view: tuple[tuple[str, int, bytes], ...]
-    offset: int
-    generations: int
-    rows: int
 
 
 class Loading:
@@ -65,17 +54,6 @@ class Loading:
             return error
         return None
 
-    def content(self) -> Content:
-        with (
-            closing(SqliteStore(self._database, FakeClock())) as store,
-            closing(sqlite3.connect(self._database)) as database,
-        ):
-            register(database)
-            view = database.execute(
-                "SELECT name, offset, CAST(ctisync_line(line) AS BLOB) FROM content ORDER BY name"
-            )
-            [(generations, rows)] = database.execute(
-                "SELECT (SELECT count(*) FROM generations), (SELECT count(*) FROM records)"
-            )
-            exported = tuple(store.export(Consumer()))
-            return Content(exported, tuple(view), store.read_state(Consumer()).offset, generations, rows)
+    def stored(self) -> Stored:
+        with closing(SqliteStore(self._database, FakeClock())) as store:
+            return read_stored(store, self._database, Consumer())

@@ -47,9 +47,9 @@ def loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loading:
 
 
 def judge(loading: Loading, form: str, damaged: bytes, ends: Counter[str]) -> None:
-    before = loading.content()
+    before = loading.stored()
     refused = loading.load(damaged)
-    after = loading.content()
+    after = loading.stored()
     if refused is not None:
         assert "\n" not in refused.message
         assert after == before

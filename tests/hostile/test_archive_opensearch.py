@@ -11,7 +11,7 @@ import pytest
 from tests.cli.conftest import Ctisync
 from tests.feed.crafted_zip import MEMBER
 from tests.hostile import archives, lines
-from tests.hostile.assertions import Refused, assert_error, in_order
+from tests.hostile.assertions import Refused, in_order
 from tests.hostile.in_use import UNIX_TIME
 from tests.real.followed import Followed
 from tests.support.command_manager import CommandManagerStandIn
@@ -19,6 +19,7 @@ from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator, zipped
 from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.printed_error import assert_error
 
 INDEX: Final = "hostile-cve"
 SNAPSHOT: Final = zipped({MEMBER: archives.CONTENT})

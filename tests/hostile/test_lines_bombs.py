@@ -64,4 +64,4 @@ def test_the_longest_that_is_allowed_is_loaded_in_little_memory(
     lines = [*GOOD[:9], longest]
     confined.snapshot.write_bytes(ndjson(lines) if form == "lines" else array(lines))
     confined.load(**LIMITS)
-    assert confined.content()[-1] == ("HOSTILE", 7, longest)
+    assert confined.view()[-1] == ("HOSTILE", 7, longest)

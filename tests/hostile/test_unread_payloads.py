@@ -15,11 +15,11 @@ import pytest
 
 from ctisync.core.findings import Kind
 from tests.feed.crafted_zip import MEMBER
-from tests.hostile.assertions import assert_error
 from tests.hostile.in_use import InUse, content_in_use
 from tests.hostile.lines import GOOD, KEY_TWICE, UNREADABLE, array, ndjson
 from tests.support.feed_simulator import zipped
 from tests.support.figures import figure
+from tests.support.printed_error import assert_error
 
 pytestmark = pytest.mark.usefixtures("lines_read_by")
 
@@ -41,7 +41,7 @@ def snapshot_with(line: bytes) -> bytes:
 
 
 def the_record(in_use: InUse) -> bytes:
-    return next(line for name, _, line in in_use.stored().content if name == "HOSTILE")
+    return next(line for name, _, line in in_use.stored().view if name == "HOSTILE")
 
 
 @pytest.mark.parametrize("row", LATER)

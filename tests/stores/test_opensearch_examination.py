@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
 
@@ -163,35 +162,30 @@ def test_a_server_that_does_not_answer_or_let_us_in_is_reported_once_and_soon(an
     assert {target for _, target in node.requests} == {"/"}
 
 
-@pytest.fixture
-def node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
-    opensearch_2.wipe()
-    yield opensearch_2
-    opensearch_2.wipe()
-
-
 def test_a_node_that_calls_itself_an_older_one_is_examined_like_any_other(
-    node: OpenSearchNode,
+    clean_node: OpenSearchNode,
 ) -> None:
     setting = {"compatibility.override_main_response_version": True}
-    node.request("PUT", "/_cluster/settings", {"persistent": setting})
-    assert node.request("GET", "/")["version"]["number"] == "7.10.2"
-    with closing(kit.open_store(node)) as store:
+    clean_node.request("PUT", "/_cluster/settings", {"persistent": setting})
+    assert clean_node.request("GET", "/")["version"]["number"] == "7.10.2"
+    with closing(kit.open_store(clean_node)) as store:
         results = list(store.diagnose([kit.new_consumer()]))
     assert [each.what for each in results if each.health != "ok"] == []
     assert {"store-cluster", "store-blocks", "store-alias", "store-lease"} <= {each.what for each in results}
 
 
-def test_on_a_real_node_lease_foreign_index_and_block_are_reported(node: OpenSearchNode) -> None:
+def test_on_a_real_node_lease_foreign_index_and_block_are_reported(clean_node: OpenSearchNode) -> None:
     consumer, other = kit.new_consumer(), kit.new_consumer()
-    with closing(kit.open_store(node)) as store:
+    with closing(kit.open_store(clean_node)) as store:
         kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
-        node.request("PUT", f"/{other.index}")
-        node.request("PUT", f"/{consumer.index}/_settings", {"index.blocks.read_only_allow_delete": True})
-        now = int(node.request("GET", "/_cat/health?h=epoch&format=json")[0]["epoch"])
-        kit.put_lease(node, consumer, until=now + 600)
+        clean_node.request("PUT", f"/{other.index}")
+        clean_node.request(
+            "PUT", f"/{consumer.index}/_settings", {"index.blocks.read_only_allow_delete": True}
+        )
+        now = int(clean_node.request("GET", "/_cat/health?h=epoch&format=json")[0]["epoch"])
+        kit.put_lease(clean_node, consumer, until=now + 600)
         results = list(store.diagnose([consumer, other]))
-        kit.put_lease(node, consumer)
+        kit.put_lease(clean_node, consumer)
 
     by_consumer = {(each.what, each.about): each for each in results}
     assert "root on other-host" in by_consumer["store-lease", str(consumer)].text
@@ -200,15 +194,15 @@ def test_on_a_real_node_lease_foreign_index_and_block_are_reported(node: OpenSea
     assert by_consumer["store-blocks", None].health == "failed"
 
 
-def test_what_to_type_takes_back_what_may_lose_a_confirmed_write(node: OpenSearchNode) -> None:
+def test_what_to_type_takes_back_what_may_lose_a_confirmed_write(clean_node: OpenSearchNode) -> None:
     """On an index of other software, which is not ours to alter."""
     settings = {"index.translog.durability": "async", "index.default_pipeline": "theirs"}
-    node.request("PUT", "/wazuh-context", {"settings": settings})
-    with closing(kit.open_store(node)) as store:
+    clean_node.request("PUT", "/wazuh-context", {"settings": settings})
+    with closing(kit.open_store(clean_node)) as store:
         checks = {each.what: each for each in store.diagnose([kit.new_consumer()])}
         hint = checks["store-settings"].hint
         assert hint is not None
         _, _, _, url, _, _, _, body = shlex.split(hint)
-        node.request("PUT", url.removeprefix(node.url), json.loads(body))
+        clean_node.request("PUT", url.removeprefix(clean_node.url), json.loads(body))
         again = {each.what: each for each in store.diagnose([kit.new_consumer()])}
     assert (checks["store-settings"].health, again["store-settings"].health) == ("warning", "ok")

@@ -27,14 +27,6 @@ def store(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchStore]:
         yield opened
 
 
-@pytest.fixture
-def clean_node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
-    """For a test that needs the index of states, or templates, to be its own."""
-    opensearch_2.wipe()
-    yield opensearch_2
-    opensearch_2.wipe()
-
-
 def raw_document(node: OpenSearchNode, consumer: Consumer) -> str:
     return node.client.get(f"/wazuh-context/_source/{consumer.context}").text
 

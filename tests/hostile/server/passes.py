@@ -15,7 +15,6 @@ from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.cli.conftest import Ctisync
-from tests.hostile.assertions import assert_error
 from tests.hostile.server.ends import LOADS, End
 from tests.hostile.server.measured import Ended, run
 from tests.support.command_manager import CommandManagerStandIn
@@ -23,6 +22,7 @@ from tests.support.feed_history import churn, populate
 from tests.support.feed_server import Kind
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.lying_feed import Lie, LyingFeed
+from tests.support.printed_error import assert_error
 from tests.support.raw_server import RawRequest
 from tests.support.records import comparable
 

@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from tests.hostile.assertions import assert_error
 from tests.hostile.server.conftest import names_judged
 from tests.hostile.server.measured import Ended
 from tests.hostile.server.passes import (
@@ -21,6 +20,7 @@ from tests.hostile.server.passes import (
     secrets_in,
 )
 from tests.hostile.server.tally import Tally
+from tests.support.printed_error import assert_error
 from tests.support.raw_server import (
     CHUNKED,
     Line,

@@ -8,7 +8,6 @@ from typing import Final
 
 import pytest
 
-from tests.hostile.assertions import assert_error
 from tests.hostile.server.conftest import names_judged
 from tests.hostile.server.ends import End
 from tests.hostile.server.measured import Ended
@@ -22,6 +21,7 @@ from tests.hostile.server.passes import (
     secrets_in,
 )
 from tests.hostile.server.tally import Tally
+from tests.support.printed_error import assert_error
 from tests.support.raw_server import Line, RawRequest, RawServer, Script, raw, response
 
 TRIES: Final = 10.0

@@ -22,11 +22,6 @@ A, B = record("CVE-1", 1, {"score": 1}), record("CVE-2", 2)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ctisync.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Store:
     return SqliteStore(path, SystemClock(), patience=0)
 

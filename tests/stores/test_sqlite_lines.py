@@ -30,11 +30,6 @@ MANY = made_up(900)
 Compression = Literal["zstd", "none"]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ctisync.db"
-
-
 def store_of(path: Path, compression: Compression = "zstd") -> Store:
     return SqliteStore(path, SystemClock(), patience=0, compression=compression)
 

@@ -23,11 +23,6 @@ CONSUMER = Consumer()
 A, B = record("CVE-1", 1, {"score": 1}), record("CVE-2", 2)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ctisync.db"
-
-
 @pytest.fixture(params=["zstd", "none"])
 def store(path: Path, request: pytest.FixtureRequest) -> Store:
     return SqliteStore(path, SystemClock(), patience=0, compression=request.param)

@@ -55,11 +55,6 @@ Call = Callable[[Store], None]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ctisync.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Store:
     return SqliteStore(path, SystemClock(), patience=0)
 

@@ -40,11 +40,6 @@ A, B = record("CVE-1", 1), record("CVE-2", 2)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ctisync.db"
-
-
-@pytest.fixture
 def ctisync(tmp_path: Path) -> Ctisync:
     return Ctisync(tmp_path)
 

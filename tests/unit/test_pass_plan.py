@@ -24,17 +24,12 @@ from ctisync.core.steps import (
 from ctisync.errors import CommandNotAccepted, EmptyStore, FeedRefused, FeedUnreachable
 from ctisync.sync import run_pass as running
 from tests.support.memory_feed import MemoryFeed
-from tests.unit.one_pass.stage import CONSUMER, Stage
+from tests.unit.one_pass.stage import CONSUMER, Stage, offering
 
 
 @pytest.fixture
 def stage() -> Stage:
-    """A feed with three records in a snapshot of offset 3, and an empty store."""
-    made = Stage()
-    for name in ("CVE-1", "CVE-2", "TID-1"):
-        made.server.history.create(name, {"n": 0})
-    made.server.offer_snapshot()
-    return made
+    return offering()
 
 
 def nothing_stored(stage: Stage) -> None:

@@ -2,17 +2,12 @@
 
 import pytest
 
-from tests.unit.one_pass.stage import Stage
+from tests.unit.one_pass.stage import Stage, offering
 
 
 @pytest.fixture
 def stage() -> Stage:
-    """A feed with three records in a snapshot of offset 3, and an empty store."""
-    made = Stage()
-    for name in ("CVE-1", "CVE-2", "TID-1"):
-        made.server.history.create(name, {"n": 0})
-    made.server.offer_snapshot()
-    return made
+    return offering()
 
 
 @pytest.fixture

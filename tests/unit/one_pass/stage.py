@@ -101,3 +101,12 @@ class Stage:
     def ended(self) -> dict[str, Any]:
         (fields,) = self.log.named("pass-ended")
         return fields
+
+
+def offering() -> Stage:
+    """A feed with three records in a snapshot of offset 3, and an empty store."""
+    stage = Stage()
+    for name in ("CVE-1", "CVE-2", "TID-1"):
+        stage.server.history.create(name, {"n": 0})
+    stage.server.offer_snapshot()
+    return stage

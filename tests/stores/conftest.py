@@ -1,0 +1,10 @@
+"""Where a test's SQLite file goes."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ctisync.db"

@@ -16,7 +16,7 @@ class Refused(NamedTuple):
 
 
 def assert_refused(in_use: InUse, file: Refused, served: Refused | None = None) -> None:
-    """`given` as a file, `served` by the feed (by default the same): exit code 6 in two lines. Not a byte of
+    """`file` from the disk, `served` by the feed (by default the same): exit code 6 in two lines. No byte of
     the content is touched, nothing is left over, no command goes out."""
     before, offset = in_use.stored(), in_use.state.offset
     assert offset > 0

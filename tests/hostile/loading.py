@@ -54,6 +54,8 @@ class Loading:
             return error
         return None
 
-    def stored(self) -> Stored:
+    def stored(self) -> tuple[Stored, int]:
+        """With the offset of the state."""
         with closing(SqliteStore(self._database, FakeClock())) as store:
-            return read_stored(store, self._database, Consumer())
+            stored = read_stored(store, self._database, Consumer())
+            return stored, store.read_state(Consumer()).offset

@@ -19,7 +19,6 @@ class Stored(NamedTuple):
 
     exported: tuple[bytes, ...]
     view: tuple[Row, ...]
-    offset: int
     generations: int
     rows: int
     files: frozenset[str] = frozenset()
@@ -27,11 +26,11 @@ class Stored(NamedTuple):
 
 def read_stored(store: SqliteStore, path: Path, consumer: Consumer) -> Stored:
     """`path` is that of the store's file."""
-    exported, offset = tuple(store.export(consumer)), store.read_state(consumer).offset
+    exported = tuple(store.export(consumer))
     with closing(sqlite3.connect(path)) as database:
         [(generations,)] = database.execute("SELECT count(*) FROM generations")
         [(rows,)] = database.execute("SELECT count(*) FROM records")
-    return Stored(exported, view_of(path), offset, generations, rows)
+    return Stored(exported, view_of(path), generations, rows)
 
 
 def view_of(path: Path) -> tuple[Row, ...]:

@@ -55,15 +55,16 @@ def judge(loading: Loading, form: str, damaged: bytes, ends: Counter[str]) -> No
         assert after == before
         ends["refused"] += 1
         return
-    assert (after.offset, after.generations, after.rows) == (OFFSET, 1, len(after.exported))
-    assert tuple(line for _, _, line in after.view) == after.exported
-    if after.exported == in_order(LINES):
+    stored, offset = after
+    assert (offset, stored.generations, stored.rows) == (OFFSET, 1, len(stored.exported))
+    assert tuple(line for _, _, line in stored.view) == stored.exported
+    if stored.exported == in_order(LINES):
         ends["loaded whole"] += 1
     else:
         assert form != "ZIP", "its CRC is right, so its lines must be, too"
         expected = in_order(read_otherwise(form, damaged))
-        assert [*map(comparable, after.exported)] == [*map(comparable, expected)]
-        assert form == "array" or after.exported == expected
+        assert [*map(comparable, stored.exported)] == [*map(comparable, expected)]
+        assert form == "array" or stored.exported == expected
         ends["loaded as the file says"] += 1
     assert loading.load(FORMS["NDJSON"]([*LIVE])) is None
 

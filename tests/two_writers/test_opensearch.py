@@ -157,7 +157,7 @@ class OvertakenBeforeReading(TransportInFront):
         self._made: str | None = None
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
-        if method == "GET" and target == self._made:
+        if method == "GET" and target.partition("?")[0] == self._made:
             self._made = None
             self._take_over()
         reply = super().send(method, target, body, timeout)

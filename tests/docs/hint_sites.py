@@ -31,7 +31,7 @@ REASONS: Final = frozenset(value for name, value in globals().items() if name.is
 HINTS: Final[dict[str, tuple[str, ...]]] = {
     "help_": (HELP,),
     "_context_of": (HELP,),
-    "_unknown": (HELP, HELP),
+    "_values": (HELP,),
     "_manual": (HELP,),
     "Invocation.warn_of_hidden": (HELP,),
     "init": (CHOICE,),
@@ -40,7 +40,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "_compare": (CHOICE,),
     "_no_export": (CHOICE,),
     "_content": ("nothing is stored", FEED_WELL),
-    "_load_snapshots": (CHOICE,),
+    "_plan_loads": (CHOICE,),
     "examples": (HELP,),
     "_examples": (HELP,),
     "export": (CHOICE,),

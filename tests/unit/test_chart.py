@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ctisync.commands.history_page import LEFT, RIGHT, WIDTH, Chart, in_digits
+from ctisync.commands.history import LEFT, RIGHT, WIDTH, Chart, in_digits
 
 BEGIN = datetime(2026, 11, 20, 6, tzinfo=UTC)
 SPAN = (BEGIN, BEGIN + timedelta(days=4))

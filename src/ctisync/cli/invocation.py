@@ -59,8 +59,7 @@ NowOption = Annotated[
     bool, typer.Option("--now", help="Send requests to the feed even during its cool-down.")
 ]
 MetricsOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Write metrics of the pass as a Prometheus textfile."),
+    Path | None, typer.Option(metavar="FILE", help="Write metrics of the pass as a Prometheus textfile.")
 ]
 
 

@@ -153,7 +153,15 @@ def _values(loaded: LoadedSettings, name: str | None = None, command: str = "sho
     chosen = [one for one in values if f"{one.name}.".startswith(f"{name}.")]
     chosen = chosen or [part for part in parts if part.name == name or part.is_setting_in(name)]
     if not chosen:
-        raise _unknown(name, [each.name for each in values + parts], command)
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [each.name for each in values + parts], n=1)
+        hint = (
+            f"ctisync config {command} {quoted(near[0])}"
+            if near
+            else "ctisync config show (lists all settings)"
+        )
+        raise UsageError(f"unknown setting {name}", hint=hint)
     return chosen
 
 
@@ -202,16 +210,6 @@ def _as_word(value: Any) -> str:
             return str(int(value)) if value.is_integer() else repr(value)
         case _:
             return str(value)
-
-
-def _unknown(name: str, names: list[str], command: str) -> UsageError:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, names, n=1)
-    hint = (
-        f"ctisync config {command} {quoted(near[0])}" if near else "ctisync config show (lists all settings)"
-    )
-    return UsageError(f"unknown setting {name}", hint=hint)
 
 
 def as_text(loaded: LoadedSettings, environ: Mapping[str, str], name: str | None = None) -> str:

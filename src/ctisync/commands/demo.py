@@ -18,7 +18,7 @@ from ctisync.demo import DemoFeed, served
 from ctisync.errors import UsageError
 from ctisync.escaping import escape, quoted
 from ctisync.settings import CtiSettings, Settings, StoreSettings
-from ctisync.system.files import absolute, expand_home
+from ctisync.system.files import absolute, expand_home, named_write_errors
 from ctisync.system.process import flush_results, print_drawn, print_result
 
 RECORDS: Final = 3000
@@ -81,10 +81,6 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     folder = absolute(expand_home(keep, "--keep"), "--keep", UsageError)
     if (folder / _DATABASE).exists():
         raise UsageError(f"{folder / _DATABASE} already exists", hint="ctisync demo --keep ANOTHER_DIR")
-    try:
+    with named_write_errors(folder, hint="ctisync demo --keep DIR"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot create the folder {folder}: {error.strerror}", hint="ctisync demo --keep DIR"
-        ) from error
     yield folder

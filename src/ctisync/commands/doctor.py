@@ -19,6 +19,7 @@ from ctisync.escaping import escape, one_line
 from ctisync.ports import Clock
 from ctisync.settings import LoadedSettings, Settings
 from ctisync.settings.checks import SeveralMistakes, setting_warnings
+from ctisync.system.folders import diagnose_folder, free_in, nearest
 from ctisync.system.locks import diagnose as diagnose_lock
 from ctisync.system.process import print_result
 
@@ -100,14 +101,10 @@ def _as_text(results: Sequence[CheckResult], *, quiet: bool) -> str:
 
 def _hurried(settings: Settings) -> Settings:
     """Settings with shorter timeouts: doctor must not take as long as a pass."""
-    limits, manager = settings.limits, settings.command_manager
-    return msgspec.structs.replace(
-        settings,
-        limits=msgspec.structs.replace(
-            limits, pass_seconds=min(limits.pass_seconds or LONGEST_CHECK, LONGEST_CHECK)
-        ),
-        command_manager=msgspec.structs.replace(manager, timeout=min(manager.timeout, LONGEST_CHECK)),
-    )
+    replace, limits, manager = msgspec.structs.replace, settings.limits, settings.command_manager
+    limits = replace(limits, pass_seconds=min(limits.pass_seconds or LONGEST_CHECK, LONGEST_CHECK))
+    manager = replace(manager, timeout=min(manager.timeout, LONGEST_CHECK))
+    return replace(settings, limits=limits, command_manager=manager)
 
 
 def _fit_to_show(result: CheckResult, console: Console) -> CheckResult:
@@ -120,8 +117,6 @@ def _versions() -> CheckResult:
 
 
 def _host(loaded: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
-    from ctisync.system.folders import diagnose_folder
-
     settings = loaded.settings
     yield _versions()
     warnings = [warning("settings", each.text, each.hint) for each in setting_warnings(loaded)]
@@ -136,8 +131,6 @@ def _host(loaded: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[Che
 def _disk(
     settings: Settings, snapshot_bytes: int | None, readable: Sequence[ConsumerStatus]
 ) -> Iterator[CheckResult]:
-    from ctisync.system.folders import free_in, nearest
-
     filled = bool(readable) and all(one.state.content for one in readable)
     folder, share = settings.spool_folder, wiring.share_of_records(settings)
     on_disk = free_in(nearest(folder))

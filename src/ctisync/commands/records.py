@@ -11,14 +11,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from ctisync.cli.invocation import (
-    CLOCK,
-    CommonOptions,
-    Invocation,
-    JsonLinesOption,
-    JsonOption,
-    command,
-)
+from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonLinesOption, JsonOption, command
 from ctisync.console import rfc3339
 from ctisync.core import wire
 from ctisync.core.model import Consumer

@@ -27,12 +27,13 @@ _MOST_NAMED: Final = 10
 
 
 class SnapshotSource(NamedTuple):
-    """One snapshot: for which consumer, from where (a file, an address, or `-`), and its entry in a manifest,
-    if it has one."""
+    """One snapshot: for which consumer, from where (a file, an address, or `-`), its entry in a manifest, and
+    the offset that you pass for it, if there is one."""
 
     consumer: Consumer
     location: str
     entry: Packaged | None = None
+    offset: int | None = None
 
     def open_file(self, invocation: Invocation) -> SnapshotFile | None:
         """The snapshot, if it is a file; None if it needs a download. Raises UsageError if it cannot be
@@ -99,7 +100,7 @@ def sources_to_load(invocation: Invocation, location: str, offset: int | None) -
             f"--offset is the offset of one snapshot, and {path} is a folder",
             hint=f"ctisync init-snapshot --from {quoted(path)}",
         )
-    return [SnapshotSource(invocation.only_consumer("--from loads"), location)]
+    return [SnapshotSource(invocation.only_consumer("--from loads"), location, offset=offset)]
 
 
 def _is_remote(location: str) -> bool:
@@ -243,6 +244,8 @@ def named_refusals(location: str, option: str, offset: int | None = None) -> Ite
 
 def offset_to_load(source: SnapshotSource, file: SnapshotFile, log: Log) -> int:
     """The offset of the snapshot; logs where it is from, and warns of one that may be too low."""
+    if source.offset is not None:
+        return source.offset
     try:
         offset, origin = source.offset_of(file)
     except SnapshotRefused:

@@ -19,7 +19,7 @@ from ctisync.cli.invocation import (
     command,
 )
 from ctisync.commands.passes import run_passes
-from ctisync.commands.snapshot_sources import named_refusals, offset_to_load, sources_to_load
+from ctisync.commands.snapshot_sources import SnapshotSource, named_refusals, offset_to_load, sources_to_load
 from ctisync.core import steps
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_plan import PlannedStep, plan_pass
@@ -28,7 +28,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.words import bytes_as_text, counted
 from ctisync.errors import Blocked, CtisyncError, FeedRefused, UsageError, worst
 from ctisync.escaping import escape
-from ctisync.ports import Feed
+from ctisync.ports import Feed, SnapshotFile
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import bad_end, run_pass
@@ -127,6 +127,9 @@ def _load_snapshots(invocation: Invocation, location: str, offset: int | None, *
         source.consumer: (source, source.open_file(invocation))
         for source in sources_to_load(invocation, location, offset)
     }
+    invocation = msgspec.structs.replace(invocation, consumers=tuple(sources))
+    if dry_run:
+        return _plan_loads(invocation, sources)
 
     def one_pass(parts: Parts, feed: Feed) -> Ended:
         source, here = sources[parts.consumer]
@@ -134,7 +137,7 @@ def _load_snapshots(invocation: Invocation, location: str, offset: int | None, *
         with named_refusals(link, "--from", offset):
             file = here or source.download(feed)
             file.check_disk_space()
-            at = offset_to_load(source, file, parts.log) if offset is None else offset
+            at = offset_to_load(source, file, parts.log)
             _check_offset(at, parts.store.read_state(parts.consumer).last_offset, invocation.settings)
             snapshot = Snapshot.announced(link, at) if here is None else Snapshot(link, at)
             ended = run_pass(parts, msgspec.structs.replace(snapshot, exact=offset is not None), file)
@@ -142,23 +145,7 @@ def _load_snapshots(invocation: Invocation, location: str, offset: int | None, *
                 raise ended.error
         return ended
 
-    def plan(consumer: Consumer) -> str:
-        source, here = sources[consumer]
-        assert here is not None
-        with closing(here) as file, named_refusals(source.location, "--from"):
-            at = offset_to_load(source, file, invocation.console) if offset is None else offset
-            info = ConsumerInfo(last_offset=None, snapshot=Snapshot(source.location, at))
-            return _plan(invocation, consumer, lambda: info, lambda _: file.size, info)
-
-    invocation = msgspec.structs.replace(invocation, consumers=tuple(sources))
-    if not dry_run:
-        return run_passes(invocation, one_pass)
-    if any(here is None for _, here in sources.values()):
-        raise UsageError(
-            "--dry-run downloads nothing: pass a file, not an address",
-            hint="ctisync init-snapshot --from FILE --dry-run",
-        )
-    return _print_plans(invocation, plan)
+    return run_passes(invocation, one_pass)
 
 
 def _check_offset(offset: int, last_offset: int | None, settings: Settings) -> None:
@@ -180,6 +167,27 @@ def plan_passes(invocation: Invocation) -> int:
     def plan(consumer: Consumer) -> str:
         with opened_feed(invocation.settings, consumer, invocation.clock, invocation.console) as feed:
             return _plan(invocation, consumer, feed.consumer_info, feed.snapshot_bytes)
+
+    return _print_plans(invocation, plan)
+
+
+def _plan_loads(
+    invocation: Invocation, sources: dict[Consumer, tuple[SnapshotSource, SnapshotFile | None]]
+) -> int:
+    """The same for local snapshots. Raises UsageError for one that needs a download."""
+    files = {consumer: here for consumer, (_, here) in sources.items() if here is not None}
+    if len(files) < len(sources):
+        raise UsageError(
+            "--dry-run downloads nothing: pass a file, not an address",
+            hint="ctisync init-snapshot --from FILE --dry-run",
+        )
+
+    def plan(consumer: Consumer) -> str:
+        source, _ = sources[consumer]
+        with closing(files[consumer]) as file, named_refusals(source.location, "--from"):
+            at = offset_to_load(source, file, invocation.console)
+            info = ConsumerInfo(last_offset=None, snapshot=Snapshot(source.location, at))
+            return _plan(invocation, consumer, lambda: info, lambda _: file.size, info)
 
     return _print_plans(invocation, plan)
 

@@ -24,6 +24,8 @@ from ctisync.verify.audit import CheckSummary, Verification
 from ctisync.verify.rules import Reference
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_feed, opened_store
 
+_Snapshot = tuple[SnapshotFile, Reference]
+
 
 @dataclass
 class VerifyResult:
@@ -86,9 +88,7 @@ def _verify(invocation: Invocation, against: str | None, *, deep: bool) -> Verif
 
 
 @contextmanager
-def _opened_snapshot(
-    invocation: Invocation, consumer: Consumer, location: str
-) -> Iterator[tuple[SnapshotFile, Reference]]:
+def _opened_snapshot(invocation: Invocation, consumer: Consumer, location: str) -> Iterator[_Snapshot]:
     """The snapshot and its offset. A download is removed at the end; until then, refusals of the snapshot say
     where it is from."""
     settings, clock, log = invocation.settings, invocation.clock, invocation.console
@@ -107,12 +107,7 @@ def _opened_snapshot(
 
 
 def _audit(
-    invocation: Invocation,
-    consumer: Consumer,
-    store: Store,
-    *,
-    deep: bool,
-    against: tuple[SnapshotFile, Reference] | None,
+    invocation: Invocation, consumer: Consumer, store: Store, *, deep: bool, against: _Snapshot | None
 ) -> Verification:
     from ctisync.feed.snapshot.parsers import reader  # `--help` needs none of it
 

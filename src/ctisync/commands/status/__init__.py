@@ -37,34 +37,41 @@ def _valid_timeout(seconds: float | None) -> float | None:
     return seconds
 
 
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Print one line, and exit as a monitoring plugin does.")
+]
+WarnBehindOption = Annotated[
+    int | None, typer.Option(metavar="N", min=0, help="With --check: WARNING if more than N offsets behind.")
+]
+CritBehindOption = Annotated[
+    int | None, typer.Option(metavar="N", min=0, help="CRITICAL if more than N offsets behind.")
+]
+WarnAgeOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="WARNING if out of step for longer: 90m, 24h, 7d.")
+]
+CritAgeOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="CRITICAL if out of step for longer.")
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        callback=_valid_timeout,
+        help="End after so long, if store or feed do not answer. [default: 10 with --check, else 60]",
+    ),
+]
+
+
 @command()
 def status(
     options: CommonOptions,
     remote: Annotated[bool, typer.Option("--remote", help="Also ask the feed.")] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Print one line, and exit as a monitoring plugin does.")
-    ] = False,
-    warn_behind: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="With --check: WARNING if more than N offsets behind."),
-    ] = None,
-    crit_behind: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="CRITICAL if more than N offsets behind.")
-    ] = None,
-    warn_age: Annotated[
-        str | None, typer.Option(metavar="TIME", help="WARNING if out of step for longer: 90m, 24h, 7d.")
-    ] = None,
-    crit_age: Annotated[
-        str | None, typer.Option(metavar="TIME", help="CRITICAL if out of step for longer.")
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            callback=_valid_timeout,
-            help="End after so long, if store or feed do not answer. [default: 10 with --check, else 60]",
-        ),
-    ] = None,
+    check: CheckOption = False,
+    warn_behind: WarnBehindOption = None,
+    crit_behind: CritBehindOption = None,
+    warn_age: WarnAgeOption = None,
+    crit_age: CritAgeOption = None,
+    timeout: TimeoutOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Show what is stored, how old it is, and problems. Changes nothing."""

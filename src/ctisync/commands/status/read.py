@@ -13,7 +13,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Owed, Phase, Summary
 from ctisync.errors import DONE, CtisyncError, StoreUnavailable
-from ctisync.ports import Clock, HistoryStore, Store
+from ctisync.ports import Clock, Store
 from ctisync.settings import Settings
 from ctisync.system.locks import LockState, read_lock
 from ctisync.system.threads import run_within
@@ -190,7 +190,9 @@ def _read_consumer(
     work = _running_pass(lock, store.work(consumer))
     summary = store.summary(consumer)
     invocation.warn_of_hidden(summary.hidden, consumer)
-    last = _last_pass(store, consumer)
+    last = None
+    with suppress(CtisyncError):  # the history cannot be read
+        last = next(iter(store.passes(consumer, 1)), None)
     record_expected = settings.history and work is None
     one = msgspec.structs.replace(
         consumer_status(consumer, summary, settings, clock),
@@ -227,22 +229,12 @@ def _running_pass(lock: LockState, stored: Work | None) -> Work | None:
     return None if is_dead else stored
 
 
-def _last_pass(store: HistoryStore, consumer: Consumer) -> PassReport | None:
-    """The last entry of the history; None if the history cannot be read."""
-    try:
-        return next(iter(store.passes(consumer, 1)), None)
-    except CtisyncError:
-        return None
-
-
 def _unrecorded_at(
     last: PassReport | None, last_lock: tuple[str, datetime] | None, now: datetime
 ) -> datetime | None:
     """When a pass of this host last held the lock, if that is after the last entry of the history: the pass
     was killed, or the store refused its entry, for example because the disk is full."""
-    if last_lock is None:
-        return None
-    _, released_at = last_lock
+    released_at = now if last_lock is None else last_lock[1]
     is_recorded = last is not None and released_at - last.ended_at < _CLOSING_TIME
     return None if is_recorded or now - released_at < _CLOSING_TIME else released_at
 

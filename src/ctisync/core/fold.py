@@ -102,8 +102,7 @@ def fold(
             created.add(name)
     if failures:
         raise min(failures, key=lambda error: error.failed.offset)
-    writes.sort(key=lambda write: write.offset)
-    return Folded(writes, skipped, frozenset(created))
+    return Folded(sorted(writes, key=lambda write: write.offset), skipped, frozenset(created))
 
 
 def _one_write(

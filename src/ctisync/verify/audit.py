@@ -5,6 +5,7 @@ Memory holds one batch of a snapshot and two numbers per record.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final, get_args
 
 import msgspec
@@ -36,22 +37,20 @@ class CheckSummary(msgspec.Struct, frozen=True):
     hint: str | None
 
 
+@dataclass
 class Verification:
     """The result for one consumer, which the audit fills.
 
-    `state`: the stored one. `records`: the number in the content, None without one. `counts`: the number of
-    findings of each kind. `optional`: the checks on request that are made.
+    `state`: the stored one. `optional`: the checks on request that are made. `records`: the number in the
+    content, None without one. `counts`: the number of findings of each kind.
     """
 
-    def __init__(
-        self, consumer: Consumer, state: ConsumerState, *, optional: Collection[str] = frozenset()
-    ) -> None:
-        self.consumer = consumer
-        self.state = state
-        self.records: int | None = None
-        self.counts: Counter[Kind] = Counter()
-        self._optional = optional
-        self._findings: list[Finding] = []
+    consumer: Consumer
+    state: ConsumerState
+    optional: Collection[str] = frozenset()
+    records: int | None = None
+    counts: Counter[Kind] = field(default_factory=Counter)
+    _findings: list[Finding] = field(default_factory=list)
 
     def add(self, findings: Iterable[Finding]) -> None:
         """While a writer is, or may be, running, generations that are not live are its work: notes."""
@@ -71,7 +70,7 @@ class Verification:
     @property
     def checks(self) -> list[CheckSummary]:
         """Those that were made."""
-        made = [check for check in get_args(Check) if check in self._optional or check not in _ON_REQUEST]
+        made = [check for check in get_args(Check) if check in self.optional or check not in _ON_REQUEST]
         return [self._summary(check) for check in made]
 
     @property
@@ -124,20 +123,14 @@ def verify(
         state = inspection.state
         result = Verification(consumer, state, optional=optional)
         result.add(_check_access(store.name, inspection, at_work, unread))
-        result.add(rules.check_state(state))
-        result.add(rules.check_settings(state, consumer))
+        result.add((*rules.check_state(state), *rules.check_settings(state, consumer)))
         try:
             result.add(inspection.findings(deep=deep))
             result.records = inspection.count()
             result.add(rules.check_count(state, result.records))
             if result.records is not None:
-                comparison = None
-                if against is not None:
-                    file, reference = against
-                    comparison = Comparison(reference, state)
-                    result.add(_check_snapshot(inspection, file, comparison, log))
                 record_rules = RecordRules(state, limits, deep=deep)
-                result.add(_check_content(inspection, result.records, log, record_rules, read, comparison))
+                result.add(_check_content(inspection, result.records, against, record_rules, read, log))
         except StoreUnavailable as error:
             if Kind.STORE_DAMAGED not in result.counts:
                 raise
@@ -164,11 +157,16 @@ def _check_access(
 def _check_content(
     inspection: Inspection,
     count: int,
-    log: Log,
+    against: tuple[SnapshotFile, Reference] | None,
     record_rules: RecordRules,
     read: LineReader,
-    comparison: Comparison | None,
+    log: Log,
 ) -> Iterator[Finding]:
+    comparison = None
+    if against is not None:
+        file, reference = against
+        comparison = Comparison(reference, inspection.state)
+        yield from _check_snapshot(inspection, file, comparison, log)
     yield from rules.check_offsets(inspection.state)
     number = 0
     with log.progress("verify", count, "records") as progress:

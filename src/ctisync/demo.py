@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -149,27 +150,20 @@ class DemoFeed:
         vendor, product = choose(_VENDORS), choose(_PRODUCTS)
         words = f"In the {product} of {vendor}, {choose(_FLAWS)} lets others {choose(_CONSEQUENCES)}"
         version = f"{self._chance.randint(1, 9)}.{self._chance.randint(0, 20)}"
+        span = {"status": "affected", "version": "0", "lessThan": version}
+        affected = {"vendor": vendor, "product": product, "defaultStatus": "unaffected", "versions": [span]}
+        score = {"version": "3.1", "baseScore": self._chance.randint(1, 99) / 10}
+        container = {
+            "affected": [affected],
+            "descriptions": [{"lang": "en", "value": words}],
+            "metrics": [{"cvssV3_1": score}],
+            "references": [{"url": f"https://example.org/{name}/{i}"} for i in range(2)],
+        }
         return {
             "dataType": "CVE_RECORD",
             "dataVersion": "5.0",
             "cveMetadata": {"cveId": name, "state": "PUBLISHED", "assignerShortName": vendor},
-            "containers": {
-                "cna": {
-                    "affected": [
-                        {
-                            "vendor": vendor,
-                            "product": product,
-                            "defaultStatus": "unaffected",
-                            "versions": [{"status": "affected", "version": "0", "lessThan": version}],
-                        }
-                    ],
-                    "descriptions": [{"lang": "en", "value": words}],
-                    "metrics": [
-                        {"cvssV3_1": {"version": "3.1", "baseScore": self._chance.randint(1, 99) / 10}}
-                    ],
-                    "references": [{"url": f"https://example.org/{name}/{i}"} for i in range(2)],
-                }
-            },
+            "containers": {"cna": container},
         }
 
 
@@ -182,7 +176,7 @@ def served(feed: DemoFeed) -> Iterator[str]:
 
     Raises UsageError if the system allows no further thread.
     """
-    server = _Server(feed)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, feed))
     thread = start_thread(lambda: server.serve_forever(0.05), "feed")
     if thread is None:
         server.server_close()
@@ -190,28 +184,31 @@ def served(feed: DemoFeed) -> Iterator[str]:
             "the demo needs a thread for its feed, but the system allows no more", hint="ulimit -u"
         )
     try:
-        yield f"{server.origin}/api/v1"
+        yield f"http://127.0.0.1:{server.server_port}/api/v1"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
-    def __init__(self, feed: DemoFeed) -> None:
+    def __init__(self, feed: DemoFeed, *connection: Any) -> None:
         self._feed = feed
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(*connection)
 
-    @property
-    def origin(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def do_GET(self) -> None:
+        body = self._body()
+        self.send_response(404 if body is None else 200)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
 
-    def body(self, address: str) -> bytes | None:
-        """The body of the reply to a request; None: there is nothing at this address."""
-        feed, parts = self._feed, urlsplit(address)
+    def _body(self) -> bytes | None:
+        """The body of the reply; None: there is nothing at this address."""
+        feed, parts = self._feed, urlsplit(self.path)
         file = f"{feed.snapshot_offset}_1746459961.zip"
         snapshot = f"/store/contexts/{CONTEXT}/consumers/{CONSUMER}/{file}"
         if parts.path == snapshot:
@@ -223,7 +220,7 @@ class _Server(ThreadingHTTPServer):
                     "name": CONSUMER,
                     "context": CONTEXT,
                     "last_offset": feed.last_offset,
-                    "last_snapshot_link": self.origin + snapshot,
+                    "last_snapshot_link": f"http://{self.headers['Host']}{snapshot}",
                     "last_snapshot_offset": feed.snapshot_offset,
                 }
             )
@@ -233,22 +230,9 @@ class _Server(ThreadingHTTPServer):
             return _data([each for each in feed.changes if after < each["offset"] <= to])
         return None
 
+    def log_message(self, *_: Any) -> None:
+        """Prints nothing: the log of the passes names their requests."""
+
 
 def _data(value: Any) -> bytes:
     return msgspec.json.encode({"data": value})
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
-    def do_GET(self) -> None:
-        body = self.server.body(self.path)
-        self.send_response(404 if body is None else 200)
-        self.send_header("Content-Length", str(len(body or b"")))
-        self.end_headers()
-        self.wfile.write(body or b"")
-
-    def log_message(self, *_: Any) -> None:
-        """Prints nothing: the log of the passes names their requests."""

@@ -73,11 +73,10 @@ def _opened_cti(
         ca_file=settings.cti.ca_file,
         retry_budget=settings.cti.retry_budget,
         lock=lock_path(settings, consumer),
-        clock=clock,
+        pass_limits=_pass_limits(settings, consumer, clock),
         log=log,
         cooldown=settings.cti.cooldown,
         allowed_hosts=settings.cti.allowed_hosts,
-        pass_limits=_pass_limits(settings, consumer, clock),
         load_while_downloading=settings.cti.load_while_downloading,
         token_exchange_url=settings.cti.token_exchange_url,
         headers=_feed_headers(settings),
@@ -103,7 +102,7 @@ def feed_certificates(settings: Settings) -> Iterator[tuple[str, datetime]]:
     """See `DiagnosedStore.certificates`: that of the feed's server."""
     from ctisync import tls
 
-    return tls.expiry_dates([settings.cti.url], tls.Files("cti"))
+    return tls.expiry_dates([settings.cti.url], tls.Files("cti", settings.cti.ca_file))
 
 
 def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":

@@ -54,7 +54,7 @@ def make_feed(sim: FeedSimulator, clock: FakeClock, log: KeptLog, tmp_path: Path
                 "ca_file": None,
                 "retry_budget": 60.0,
                 "lock": lock_beside(tmp_path / "spool" / "ctisync.db", changed.get("consumer", Consumer())),
-                "clock": clock,
+                "pass_limits": PassLimits(clock),
                 "log": log,
             }
             return open_feeds.enter_context(CtiFeed(**{**usual, **changed}))

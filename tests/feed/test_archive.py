@@ -13,6 +13,7 @@ from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
 from ctisync.feed.http.budget import PassLimits
+from ctisync.feed.snapshot.download import Offer
 from ctisync.feed.snapshot.file import LocalSnapshot, open_file, snapshot_offset
 from ctisync.system.clock import SystemClock
 from tests.feed.crafted_zip import MEMBER, patched
@@ -297,9 +298,7 @@ def test_a_file_that_cannot_be_read_is_a_wrong_command(tmp_path: Path) -> None:
 def test_a_downloaded_file_that_has_gone_is_the_stores_failure(tmp_path: Path) -> None:
     path = tmp_path / "x.part"
     path.write_bytes(b"x")
-    file = LocalSnapshot(
-        path, link="x", etag=None, announced=1, ours=(path,), pass_limits=PassLimits(SystemClock())
-    )
+    file = LocalSnapshot(path, Offer("x", None, 1), PassLimits(SystemClock()), ours=(path,))
     path.unlink()
     with pytest.raises(StoreUnavailable):
         _records(file)

@@ -218,7 +218,7 @@ def test_a_slow_store_does_not_count_as_a_slow_server_nor_as_one_that_does_not_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An hour for each batch, and then a cut: neither takes from the budget, or looks like a trickle."""
-    monkeypatch.setattr("ctisync.feed.snapshot.download._PROGRESS", HIGHEST * HIGHEST)
+    monkeypatch.setattr("ctisync.feed.snapshot.spool._PROGRESS", HIGHEST * HIGHEST)
     monkeypatch.setattr(transport, "_WINDOW", 1.0)
     sim.fail("snapshot", failures.cut_off(0.6))
     feed = make_feed(

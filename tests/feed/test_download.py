@@ -72,7 +72,7 @@ def test_the_budget_is_not_spent_by_a_download_that_gets_on(
     clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(download, "_PROGRESS", 1000)
+    monkeypatch.setattr("ctisync.feed.snapshot.spool._PROGRESS", 1000)
     sim.fail("snapshot", failures.cut_off(0.5))
     sim.fail(_is_late, failures.cut_off(0.5))
     feed = make_feed(retry_budget=10.0)
@@ -243,7 +243,7 @@ def test_the_size_that_the_server_sent_first_is_the_end_of_the_file(
     part = tmp_path / "x.part"
     part.write_bytes(b"old!")
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": None}))
-    spooled = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
+    spooled = download.Download(part, "x", None, 100, KeptLog())
     first = {"etag": '"a"', "content-range": "bytes 4-8/9"}
     with pytest.raises(RetryLater, match="stopped after 6 of 9"):
         list(spooled.store(FeedReply("x", 206, first, "", iter([b"ne"]))))
@@ -257,7 +257,7 @@ def test_a_part_is_no_answer_to_who_asks_for_the_whole(tmp_path: Path, status: i
     part = tmp_path / "x.part"
     part.write_bytes(b"old!")
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": 4}))
-    spooled = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
+    spooled = download.Download(part, "x", None, 100, KeptLog())
     assert "Range" not in spooled.request_headers()
     with pytest.raises(SnapshotRefused, match="to a request for the whole snapshot"):
         list(spooled.store(FeedReply("x", status, {"content-range": says}, "", iter(()))))

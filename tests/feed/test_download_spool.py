@@ -17,7 +17,6 @@ from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import nothing, served, spooled
 from tests.support import feed_failures as failures
 from tests.support import odd_files
-from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
@@ -103,28 +102,6 @@ def test_two_servers_in_one_state_folder_download_one_snapshot_at_the_same_time_
     assert [ones, *others] == [served(sim).body] * 2
     one.tidy()
     assert spooled(tmp_path) == [".json", ".part"], "it belongs to the other server"
-
-
-@pytest.mark.parametrize("suffix", [".part", ".json", ".json.new"])
-def test_what_an_earlier_version_left_is_removed_once_no_pass_of_it_can_be_at_work(
-    feed: CtiFeed, clock: FakeClock, tmp_path: Path, suffix: str
-) -> None:
-    """Under its names all stores of a folder shared one file."""
-    (tmp_path / "spool").mkdir()
-    ours, another = (
-        tmp_path / "spool" / f"vd_1.0.0-{consumer}-0123456789abcdef{suffix}"
-        for consumer in ("vd_4.8.0", "vd_4.8.0%2Dx")
-    )
-    now = clock.now().timestamp()
-    for path in (ours, another):
-        path.write_bytes(b"half a snapshot")
-        os.utime(path, (now, now - 86_300))
-    feed.tidy()
-    assert (ours.exists(), another.exists()) == (True, True)
-    for path in (ours, another):
-        os.utime(path, (now, now - 86_500))
-    feed.tidy()
-    assert (ours.exists(), another.exists()) == (False, True)
 
 
 def test_a_lost_lease_ends_the_download_and_keeps_the_part(

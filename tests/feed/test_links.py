@@ -12,7 +12,7 @@ import pytest
 from ctisync.core.model import Snapshot
 from ctisync.errors import ConfigurationError, FeedUnreachable, SnapshotRefused, UsageError
 from ctisync.feed.http.budget import PassLimits
-from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport
+from ctisync.feed.http.transport import FeedTransport
 from ctisync.feed.http.url_policy import Reach, hop, is_public, snapshot_url
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import nothing
@@ -250,7 +250,7 @@ def test_an_allowed_host_gets_requests_without_the_token(sim: FeedSimulator, mak
 
 
 def _transport(clock: FakeClock) -> FeedTransport:
-    return FeedTransport(BASE, None, None, DEFAULT_TIMEOUTS, PassLimits(clock), clock)
+    return FeedTransport(BASE, None, None, PassLimits(clock))
 
 
 def _ask(transport: FeedTransport, url: str, reach: Reach) -> bytes:

@@ -9,7 +9,6 @@ from ctisync.core.model import Snapshot
 from ctisync.errors import AccessRefused, FeedRefused, FeedUnreachable
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.budget import PassLimits
-from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
@@ -85,9 +84,12 @@ def test_a_proxy_is_not_the_server(
     assert _come_back(make_feed(base_url="https://127.0.0.1:1/api/v1", cooldown=600.0)) is None
 
 
-def test_a_server_that_takes_the_connection_and_says_nothing_was_reached(make_feed: MakeFeed) -> None:
+def test_a_server_that_takes_the_connection_and_says_nothing_was_reached(
+    make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctisync.feed.http.transport._READ", 0.1)
     with RawServer(silence) as silent:
-        feed = make_feed(base_url=silent.origin, cooldown=600.0, retry_budget=0.1, timeouts=Timeouts(1, 0.1))
+        feed = make_feed(base_url=silent.origin, cooldown=600.0, retry_budget=0.1)
         assert _come_back(feed) == 600
 
 

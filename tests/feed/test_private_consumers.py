@@ -14,7 +14,6 @@ from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served
 from tests.feed.private import TOKEN, refusing, replies_of
 from tests.support import feed_failures as failures
-from tests.support.clock import FakeClock
 from tests.support.feed_exchange import EXCHANGE
 from tests.support.feed_failures import Failure
 from tests.support.feed_history import populate
@@ -135,30 +134,7 @@ def test_without_an_exchange_a_private_consumer_is_refused_as_ever(
         make_feed(token=TOKEN).consumer_info()
 
 
-def test_a_link_is_used_again_until_it_is_about_to_expire(
-    private: FeedSimulator, signing: CtiFeed, clock: FakeClock
-) -> None:
-    signing.consumer_info()
-    clock.advance(seconds=200)
-    signing.consumer_info()
-    assert len(private.requests_for("exchange")) == 1
-    clock.advance(seconds=75)
-    signing.consumer_info()
-    assert len(private.requests_for("exchange")) == 2
-    assert replies_of(private)[-1] == ("info", 200)
-
-
-@pytest.mark.parametrize("lasts", [0, None, -5, "300", True, 2.5, 10**30], ids=str)
-def test_a_time_that_cannot_be_counted_on_is_that_of_one_request(
-    private: FeedSimulator, signing: CtiFeed, lasts: Any
-) -> None:
-    private.expires_in = lasts
-    for _ in range(3):
-        signing.consumer_info()
-    assert len(private.requests_for("exchange")) == (1 if lasts == 10**30 else 3)
-
-
-def test_a_link_that_has_expired_in_the_middle_of_a_range_is_signed_again(
+def test_each_request_has_a_link_of_its_own_so_that_none_expires_between_two(
     private: FeedSimulator, signing: CtiFeed, log: KeptLog
 ) -> None:
     """The rest of a range that was cut, and a try after a failure."""
@@ -172,7 +148,6 @@ def test_a_link_that_has_expired_in_the_middle_of_a_range_is_signed_again(
         ("changes", 200),
         ("exchange", 200),
         ("changes", 503),
-        ("changes", 403),
         ("exchange", 200),
         ("changes", 200),
     ]
@@ -194,7 +169,6 @@ def test_a_link_that_expires_in_the_middle_of_a_download_is_signed_again(
     snapshot = signing.consumer_info().snapshot
     assert snapshot is not None
     private.fail("snapshot", expiring(private, failures.cut_off(0.3)))
-    private.fail("snapshot", lambda reply: reply)  # the refusal of the link that has expired
     private.fail("snapshot", expiring(private, failures.cut_off(0.5)))
     get = signing.open_snapshot if while_it_comes else signing.fetch_snapshot
     with closing(get(snapshot, None, nothing)) as file:
@@ -203,7 +177,7 @@ def test_a_link_that_expires_in_the_middle_of_a_download_is_signed_again(
     assert file.path.read_bytes() == served(private).body
     statuses = [status for kind, status in replies_of(private) if kind == "snapshot"]
     assert statuses.count(206) == 2
-    assert statuses.count(403) == 2
+    assert statuses.count(403) == 0
 
 
 def test_a_pass_goes_on_with_the_part_of_an_earlier_one_by_a_new_link(
@@ -240,16 +214,14 @@ def test_an_exchange_that_is_refused_leaves_the_part_where_it_is(
     assert part.stat().st_size == len(served(private).body) // 2
 
 
-def test_a_new_link_that_is_refused_again_is_an_error_and_no_loop(
-    private: FeedSimulator, signing: CtiFeed
-) -> None:
+def test_a_new_link_that_is_refused_is_an_error_and_no_loop(private: FeedSimulator, signing: CtiFeed) -> None:
     body = b'{"error":"access_denied","error_description":"verify=1767225600-00 is not known"}'
     private.fail(
         "info", lambda _: failures.Reply(403, body, {"Content-Type": "application/json"}), times=ALWAYS
     )
     with pytest.raises(AccessRefused, match="403") as caught:
         signing.consumer_info()
-    assert [kind for kind, _ in replies_of(private)] == ["info", "exchange", "info", "exchange", "info"]
+    assert [kind for kind, _ in replies_of(private)] == ["info", "exchange", "info"]
     assert "verify" not in caught.value.message, "the server may repeat the link"
     assert "clock" in str(caught.value.hint)
 

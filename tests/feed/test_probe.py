@@ -11,15 +11,12 @@ import trustme
 from ctisync.core.health import CheckResult
 from ctisync.core.limits import Limits
 from ctisync.feed.http.budget import PassLimits
-from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import ABSENT, FeedSimulator, unused_port
 from tests.support.http_proxy import tls_proxy
-
-SOON = Timeouts(0.3, 0.3)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +33,7 @@ def by_what(results: list[CheckResult]) -> dict[str, CheckResult]:
 def test_a_feed_that_is_well_gets_two_requests_and_no_snapshot_is_fetched(
     make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, tmp_path: Path
 ) -> None:
-    results, size = make_feed(clock=AtTheFeeds()).diagnose()
+    results, size = make_feed(pass_limits=PassLimits(AtTheFeeds())).diagnose()
 
     assert [(each.what, each.health) for each in results] == [
         ("feed", "ok"),
@@ -102,11 +99,12 @@ HOSTILE: dict[str, tuple[failures.Failure, str, str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_answers_otherwise_has_failed_and_says_what_to_type_at_once(
-    make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, name: str
+    make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     failure, message, hint = HOSTILE[name]
     sim.fail("info", failure, times=None)
-    (check,) = make_feed(timeouts=SOON).diagnose()[0]
+    monkeypatch.setattr("ctisync.feed.http.transport._READ", 0.3)
+    (check,) = make_feed().diagnose()[0]
 
     assert (check.what, check.health) == ("feed", "failed")
     assert message in check.text
@@ -119,9 +117,8 @@ def test_a_server_that_never_comes_to_an_end_is_left_in_time(make_feed: MakeFeed
     from ctisync.system.clock import SystemClock
 
     sim.fail("info", failures.stall(60))
-    clock = SystemClock()
-    pass_limits = PassLimits(clock, Limits(pass_seconds=0.3))
-    (check,) = make_feed(clock=clock, pass_limits=pass_limits).diagnose()[0]
+    pass_limits = PassLimits(SystemClock(), Limits(pass_seconds=0.3))
+    (check,) = make_feed(pass_limits=pass_limits).diagnose()[0]
     assert check.health == "failed"
     assert "pass_seconds" not in check.text
 

@@ -32,7 +32,6 @@ from ctisync.feed.client import CtiFeed
 from ctisync.feed.http import replies as bodies
 from ctisync.feed.http import transport
 from ctisync.feed.http.budget import PIECE, PassLimits, RetryBudget, RetryLater
-from ctisync.feed.http.transport import Timeouts
 from ctisync.tls import Files
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
@@ -85,9 +84,10 @@ def test_what_may_be_gone_later_is_requested_again(
 
 
 def test_a_server_that_does_not_answer_in_time_gets_the_request_again(
-    sim: FeedSimulator, make_feed: MakeFeed
+    sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = make_feed(timeouts=Timeouts(connect=5.0, read=0.2))
+    monkeypatch.setattr(transport, "_READ", 0.2)
+    feed = make_feed()
     sim.fail("info", failures.stall(5.0))
     sim.fail("info", failures.stall(5.0, after=10))
     assert feed.consumer_info().last_offset == 1000
@@ -137,7 +137,7 @@ def test_the_time_of_a_failed_try_is_spent_from_the_budget(clock: FakeClock, log
         raise RetryLater("slow")
 
     with pytest.raises(FeedUnreachable, match="slow"):
-        RetryBudget(60, 0, PassLimits(clock), clock, log, lambda: True).persist(slow_failure)
+        RetryBudget(60, 0, PassLimits(clock), log, lambda: True).persist(slow_failure)
     assert len(clock.slept) == 1
 
 
@@ -339,9 +339,7 @@ def test_a_reply_larger_than_allowed_is_refused(
 
 
 def _transport(clock: FakeClock) -> transport.FeedTransport:
-    return transport.FeedTransport(
-        "http://127.0.0.1/", None, None, transport.DEFAULT_TIMEOUTS, PassLimits(clock), clock
-    )
+    return transport.FeedTransport("http://127.0.0.1/", None, None, PassLimits(clock))
 
 
 def test_a_body_that_only_drips_is_abandoned(clock: FakeClock) -> None:

@@ -16,7 +16,6 @@ from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.budget import PIECE
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.compressed import ISAL, ZLIB, Codec
-from ctisync.feed.snapshot.zip_head import Arriving
 from ctisync.feed.snapshot.zip_stream import ENCRYPTED, Archive
 from tests.feed.crafted_zip import Entry, assembled, deflated, joined
 from tests.fuzz.drawing import Drawn
@@ -113,9 +112,9 @@ def members(data: bytes) -> None:
     """A ZIP with headers that lie: ISA-L and zlib, the directory's way and the first entry's come to the same
     bytes, or to a refusal; and where Python's own `zipfile` reads without complaint, to its bytes."""
     zipped = _drawn_zip(Drawn(data))
-    ways = [_content(zipped, codec, Archive) for codec in _codecs()]
+    ways = [_content(zipped, codec, whole=True) for codec in _codecs()]
     assert len(set(ways)) == 1, f"ISA-L and zlib do not agree: {[_short(way) for way in ways]}"
-    heads = [_content(zipped, codec, Arriving) for codec in _codecs()]
+    heads = [_content(zipped, codec, whole=False) for codec in _codecs()]
     assert len(set(heads)) == 1, f"ISA-L and zlib do not agree on a head: {[_short(way) for way in heads]}"
     (whole, *_), (head, *_) = ways, heads
     assert head == whole or head is None, f"{_short(head)} by its head, {_short(whole)} by the directory"
@@ -164,12 +163,12 @@ def _codecs() -> list[Codec]:
     return [ZLIB] if ISAL is None else [ZLIB, ISAL]
 
 
-def _content(zipped: bytes, codec: Codec, way: type[Archive] | type[Arriving]) -> bytes | None:
+def _content(zipped: bytes, codec: Codec, *, whole: bool) -> bytes | None:
     """What comes out; None: it was refused."""
     file = io.BytesIO(zipped)
     pieces = []
     try:
-        for piece in joined(way(file, LIMITS, codec).contents()):
+        for piece in joined(Archive(file, LIMITS, codec, whole=whole).contents()):
             assert 0 < len(piece) <= PIECE
             pieces.append(piece)
     except (SnapshotRefused, SnapshotChanged) as error:

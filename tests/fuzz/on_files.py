@@ -209,7 +209,7 @@ def notes(data: bytes) -> None:
     part.write_bytes(b"x" * have)
     part.with_suffix(".json").write_bytes(drawn.rest())
     log = KeptLog()
-    download = Download(part, "https://a.example/7.zip", None, 100, log, lambda: None, lambda: None)
+    download = Download(part, "https://a.example/7.zip", None, 100, log)
     headers = download.request_headers()
     request = httpx.Request("GET", "https://a.example/7.zip", headers=headers)
     for name, value in request.headers.raw:

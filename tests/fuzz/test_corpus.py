@@ -64,12 +64,11 @@ def attempted(_: object, attempt: Callable[[], Any]) -> Any:
 
 
 FAULTS: dict[str, tuple[str, Any]] = {
-    "archives": ("ctisync.feed.snapshot.zip_head.Arriving.check", nothing),
-    "members": ("ctisync.feed.snapshot.zip_head.Arriving._check_names", nothing),
+    "archives": ("ctisync.feed.snapshot.zip_stream.Archive.check_first", nothing),
+    "members": ("ctisync.feed.snapshot.zip_stream.Archive.check_first", nothing),
     "scans": ("ctisync.core.json_text._is_shallow", always),
-    "digits": ("tests.fuzz.on_json.bearable", passed_on),
-    "surrogates": ("tests.fuzz.on_json.paired", passed_on),
-    "streams": ("ctisync.feed.snapshot.parsers.paired", passed_on),
+    "bearables": ("tests.fuzz.on_json.bearable", passed_on),
+    "streams": ("ctisync.feed.snapshot.parsers.bearable", passed_on),
     "records": ("ctisync.core.wire.wrong_name", nothing),
     "consumers": ("ctisync.core.wire._offset_or_none", lambda data, field: data.get(field)),
     "changes": ("ctisync.core.wire.wrong_name", nothing),
@@ -81,7 +80,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "downloads": ("ctisync.feed.snapshot.download.Download._is_complete", always),
     "feeds": ("ctisync.feed.http.budget.RetryBudget.persist", attempted),
     "accepted_commands": ("ctisync.command_manager.decode", lambda text: 1 / 0),
-    "snapshot_sizes": ("ctisync.feed.diagnose._OF_ALL", re.compile("bytes 0-0/(.*)")),
+    "snapshot_sizes": ("ctisync.feed.http.transport._LENGTH", re.compile(".*")),
     "sqlite_states": ("ctisync.stores.sqlite.connection.translate_errors", nullcontext),
     "opensearch_states": ("ctisync.stores.opensearch.client.UNDECODABLE", msgspec.MsgspecError),
     "notes": ("ctisync.feed.snapshot.download.UNDECODABLE", (msgspec.MsgspecError,)),

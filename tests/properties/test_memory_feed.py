@@ -10,6 +10,7 @@ import pytest
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Record
 from ctisync.errors import CtisyncError
 from ctisync.feed.client import CtiFeed
+from ctisync.feed.http.budget import PassLimits
 from ctisync.ports import PassFeed
 from tests.properties.machine import SPOILS
 from tests.support import feed_failures as failures
@@ -50,7 +51,7 @@ def client(simulator: FeedSimulator, folder: Path) -> CtiFeed:
         ca_file=None,
         retry_budget=30.0,
         lock=folder / "ctisync.lock",
-        clock=FakeClock(),
+        pass_limits=PassLimits(FakeClock()),
         log=KeptLog(),
     )
 

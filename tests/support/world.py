@@ -76,7 +76,6 @@ class World:
             ca_file=None,
             retry_budget=30.0,
             lock=lock_beside(self.spool / "ctisync.db", self.consumer),
-            clock=self.clock,
             log=self.log,
             cooldown=self.cooldown,
             allowed_hosts=self.allowed_hosts,

@@ -35,7 +35,7 @@ OURS: Final = {
     "option": "of our command line",
     "self._option": "the same",
     "file": "a word that is quoted there, or our own",
-    "NO_SUBSCRIPTION": "a text of our own",
+    "_NO_SUBSCRIPTION": "a text of our own",
     "command": "the same",
     "entry": "matches links._NAME",
     "errors.replace_command(consumer)": "a text of our own, quoted there",

@@ -10,22 +10,28 @@ from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from ctisync.core import json_text, wire
-from ctisync.core.health import CheckResult
-from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check
+from ctisync.core.health import CheckResult, failed, judge_clocks, mib, ok, warning
+from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
+from ctisync.core.retry import http_date
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
-from ctisync.feed.diagnose import ONE_BYTE, diagnose, whole_size
-from ctisync.feed.http.budget import PassLimits, RetryBudget, RetryLater
+from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable, ReplyTooLarge, UsageError
+from ctisync.escaping import quoted
+from ctisync.feed.http.budget import PassLimits, RetryBudget, RetryLater, which_server
 from ctisync.feed.http.replies import ASK_FOR_JSON, decoded
 from ctisync.feed.http.token_exchange import Access, TokenExchange
-from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport, Timeouts
-from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
+from ctisync.feed.http.transport import FeedTransport
+from ctisync.feed.http.url_policy import Reach, has_login, origin, shown, snapshot_url
 from ctisync.feed.snapshot.file import LocalSnapshot, open_file
 from ctisync.feed.snapshot.spool import Spool
-from ctisync.ports import Clock, Log
+from ctisync.ports import Log
 from ctisync.system.threads import Start, start_on_thread, submit
+
+_ONE_BYTE: Final = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
+"""The headers of a request whose reply shows the size of a file."""
+
+_IF_THIS_LASTS: Final = "if this lasts, ask the operator of the feed"
 
 _LAST_ANSWER_WITHIN: Final = 0.5
 """Seconds that the end of a pass waits for an answer that it no longer needs."""
@@ -43,46 +49,33 @@ class CtiFeed:
         ca_file: Path | None,
         retry_budget: float,
         lock: Path,
-        clock: Clock,
+        pass_limits: PassLimits,
         log: Log,
-        timeouts: Timeouts = DEFAULT_TIMEOUTS,
         cooldown: float = 0.0,
         allowed_hosts: Sequence[str] = (),
-        pass_limits: PassLimits | None = None,
         load_while_downloading: bool = True,
         token_exchange_url: str | None = None,
         headers: Mapping[str, str] = {},
     ) -> None:
         """`lock`: the lock file of the pass; downloads are stored beside it. `retry_budget` and `cooldown`
-        are in seconds. `pass_limits` None: the default limits.
-        Raises ConfigurationError for an address, token or proxy that cannot be used."""
+        are in seconds. Raises ConfigurationError for an address, token or proxy that cannot be used."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
-        self._clock = clock
         self._log = log
         self._load_while_downloading = load_while_downloading
-        self._pass_limits = PassLimits(clock) if pass_limits is None else pass_limits
+        self._pass_limits = pass_limits
         # With an exchange, nothing else gets the token.
         own = token if token_exchange_url is None else None
-        self._transport = FeedTransport(
-            self._base_url,
-            own,
-            ca_file,
-            timeouts,
-            self._pass_limits,
-            clock,
-            headers=headers,
-            exchange_url=token_exchange_url,
+        self._transport = transport = FeedTransport(
+            self._base_url, own, ca_file, pass_limits, headers=headers, exchange_url=token_exchange_url
         )
         exchange = None
         if token_exchange_url is not None and token is not None:
-            exchange = TokenExchange(self._transport, token_exchange_url, token, clock)
-        self._access = Access(self._transport, exchange, consumer)
+            exchange = TokenExchange(transport, token_exchange_url, token)
+        self._access = Access(transport, exchange, consumer)
         self._reach = Reach(self._base_url, allowed_hosts)
-        self._retry_budget = RetryBudget(
-            retry_budget, cooldown, self._pass_limits, clock, log, lambda: self._transport.reached
-        )
-        self._spool = Spool(lock, consumer, clock, self._access, self._retry_budget, self._pass_limits, log)
+        self._retry_budget = RetryBudget(retry_budget, cooldown, pass_limits, log, lambda: transport.reached)
+        self._spool = Spool(lock, self._access, self._retry_budget, pass_limits, log)
         self._prefetch = Prefetch(self._fetch_changes, start_on_thread)
 
     def __enter__(self) -> Self:
@@ -129,22 +122,12 @@ class CtiFeed:
         self._prefetch.start(offsets)
 
     def fetch_snapshot(
-        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
-    ) -> LocalSnapshot:
-        return self._snapshot(snapshot, refused, keep_alive, whole=True)
-
-    def open_snapshot(
-        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
-    ) -> LocalSnapshot:
-        return self._snapshot(snapshot, refused, keep_alive, whole=not self._load_while_downloading)
-
-    def _snapshot(
         self,
         snapshot: Snapshot,
         refused: RefusedSnapshot | None,
         keep_alive: Callable[[], None],
         *,
-        whole: bool,
+        whole: bool = True,
     ) -> LocalSnapshot:
         self._prefetch.drop()
         url = self._snapshot_url(snapshot)
@@ -156,16 +139,18 @@ class CtiFeed:
             raise
         return file
 
+    def open_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> LocalSnapshot:
+        return self.fetch_snapshot(snapshot, refused, keep_alive, whole=not self._load_while_downloading)
+
     def tidy(self) -> None:
         self._prefetch.drop()
         self._spool.tidy()
 
     def fetch_from(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:
         """See `ports.Feed.fetch_from`: http, https or file. Redirects may lead anywhere."""
-        try:
-            address = origin(url)
-        except ValueError:
-            address = Origin("", "", None)
+        address = origin(url)
         if address.scheme == "file":
             return open_file(Path(url2pathname(urlsplit(url).path)), self._pass_limits)
         if address.scheme not in ("http", "https") or not address.host:
@@ -192,8 +177,23 @@ class CtiFeed:
     def diagnose(self) -> tuple[list[CheckResult], int | None]:
         """See `ports.Feed.diagnose`: one request each."""
         self._prefetch.drop()
-        url = shown(self._url)
-        return diagnose(self._consumer, self._clock, url, self._read_info, self._snapshot_bytes)
+        consumer, url = self._consumer, shown(self._url)
+        results: list[CheckResult] = []
+        size: int | None = None
+        with _recorded("feed", results, url, consumer):
+            info, date = self._read_info()
+            if info.last_offset is None:
+                text, hint = f"{url} answers without its last offset: passes can do nothing", _IF_THIS_LASTS
+                results.append(warning("feed", text, hint, about=consumer))
+            else:
+                text = f"{url} answers, its last offset is {info.last_offset:,}"
+                results.append(ok("feed", text, about=consumer))
+            if (theirs := http_date(date or "")) is not None:
+                results.append(judge_clocks(theirs, self._pass_limits.clock.now()))
+            with _recorded("snapshot", results, url, consumer):
+                size = None if info.snapshot is None else self._snapshot_bytes(info.snapshot)
+                results.append(_offered(info.snapshot, size, consumer))
+        return results, size
 
     def _fetch_changes(self, offsets: OffsetRange) -> list[Change]:
         """All changes of the range. A reply that ends before the range may be truncated: the rest is
@@ -234,63 +234,54 @@ class CtiFeed:
 
     def _read_changes(self, offsets: OffsetRange, scans: list[Scan]) -> Json:
         """The value of `data`, or None."""
-        query = f"?from_offset={offsets.after}&to_offset={offsets.to}"
-        url = f"{self._url}/changes"
         limits = self._pass_limits.limits
         # A payload is three levels deep: in its change, in `data`, in the reply.
         scan = Scan(limits.json_depth + 3, limits.json_values - sum(each.values for each in scans))
-        with self._get(url + query, sum(each.size for each in scans)) as (body, _):
-            try:
-                content = b"".join(scan.checked(body))
-            except TooDeep:
-                raise FeedRefused(f"a change of {offsets} is nested deeper than limits.json_depth") from None
-            except TooMany:
-                raise ReplyTooLarge(
-                    f"changes {offsets} have more than {limits.json_values} values (limits.json_values)",
-                    hint="if this is expected, raise limits.json_values",
-                ) from None
-        document = _json(content, url)
+        query = f"?from_offset={offsets.after}&to_offset={offsets.to}"
+        received = sum(each.size for each in scans)
+        try:
+            document, _ = self._read_json(f"{self._url}/changes{query}", scan, received)
+        except TooDeep:
+            raise FeedRefused(f"a change of {offsets} is nested deeper than limits.json_depth") from None
+        except TooMany:
+            raise ReplyTooLarge(
+                f"changes {offsets} have more than {limits.json_values} values (limits.json_values)",
+                hint="if this is expected, raise limits.json_values",
+            ) from None
         scans.append(scan)
         return document.get("data") if isinstance(document, dict) else None
 
     def _read_info(self) -> tuple[ConsumerInfo, str | None]:
         """The consumer's information, and the server's time from the Date header."""
         limits = self._pass_limits.limits
-        with self._get(self._url) as (body, headers):
-            content = b"".join(body)
         try:
-            check(content, limits.json_depth + 3, limits.json_values)
+            document, headers = self._read_json(self._url, Scan(limits.json_depth + 3, limits.json_values))
         except Excess:
             raise FeedRefused(f"the reply of {shown(self._url)} does not describe a consumer") from None
-        info = wire.consumer_info(_json(content, self._url))
+        info = wire.consumer_info(document)
         self._access.set_public(info.is_public)
         return info, headers.get("date")
 
+    def _read_json(self, url: str, scan: Scan, received: int = 0) -> tuple[Json, Mapping[str, str]]:
+        """The document and the headers of a reply. `received`: bytes of earlier replies, which count for the
+        limit, too. Raises Excess, and RetryLater for what is no JSON."""
+        most = self._pass_limits.limits.reply_bytes
+        with self._access.get(url, headers=ASK_FOR_JSON) as reply:
+            encoding = reply.headers.get("content-encoding", "")
+            content = b"".join(scan.checked(decoded(reply.chunks, encoding, most, received)))
+        try:
+            return json_text.decode(content), reply.headers
+        except ValueError:
+            raise RetryLater(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
+
     def _snapshot_bytes(self, snapshot: Snapshot) -> int | None:
         with self._access.follow(
-            self._snapshot_url(snapshot), headers=ONE_BYTE, accept=(200, 206), reach=self._reach
+            self._snapshot_url(snapshot), headers=_ONE_BYTE, accept=(200, 206), reach=self._reach
         ) as reply:
-            return whole_size(reply)
+            return reply.whole_size
 
     def _snapshot_url(self, snapshot: Snapshot) -> str:
         return snapshot_url(snapshot.address or snapshot.link, self._base_url)
-
-    @contextmanager
-    def _get(self, url: str, received: int = 0) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
-        """The decoded body and the headers of a reply. `received`: bytes of earlier replies, which count for
-        the limit, too."""
-        with self._access.get(url, headers=ASK_FOR_JSON) as reply:
-            encoding = reply.headers.get("content-encoding", "")
-            body = decoded(reply.chunks, encoding, self._pass_limits.limits.reply_bytes, received)
-            yield body, reply.headers
-
-
-def _json(content: bytes, url: str) -> Json:
-    """The document in a reply. Raises RetryLater for what is no JSON."""
-    try:
-        return json_text.decode(content)
-    except ValueError:
-        raise RetryLater(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
 
 
 class Prefetch:
@@ -327,3 +318,35 @@ class Prefetch:
     def has_ended(self, within: float | None = None) -> bool:
         """Wait for the prefetch, at most so many seconds. Returns whether it has ended."""
         return self._running is None or not wait([self._running[1]], within).not_done
+
+
+def _offered(snapshot: Snapshot | None, size: int | None, consumer: Consumer) -> CheckResult:
+    if snapshot is None:
+        text = "the feed offers no snapshot, so a pass cannot initialise"
+        return warning("snapshot", text, "ctisync init-snapshot --from FILE_OR_URL", about=consumer)
+    of_size = "of unknown size" if size is None else f"of {mib(size)}"
+    return ok("snapshot", f"the feed offers one of offset {snapshot.offset:,}, {of_size}", about=consumer)
+
+
+@contextmanager
+def _recorded(what: str, results: list[CheckResult], url: str, consumer: Consumer) -> Iterator[None]:
+    """The error that ends the block becomes a result."""
+    try:
+        yield
+    except FeedUnreachable:  # only a reply without an end takes longer than limits.pass_seconds
+        text, hint = f"{url} does not answer in time", f"curl -i {quoted(url)}"
+        results.append(failed(what, text, hint, about=consumer))
+    except CtisyncError as error:
+        results.append(failed(what, error.message, error.hint, about=consumer))
+    except RetryLater as failure:
+        results.append(failed(what, failure.reason, _hint(failure, url), about=consumer))
+
+
+def _hint(failure: RetryLater, url: str) -> str:
+    if failure.retry_after is not None:
+        return f"wait {failure.retry_after:.0f} s, as the feed asks"
+    if failure.bad_data:
+        return which_server(failure.setting)
+    if failure.setting != "cti.url":
+        return f"check {failure.setting}, and the server there"
+    return f"curl -i {quoted(url)}"

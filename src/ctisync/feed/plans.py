@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple
 
 from ctisync.core.catalog import Plan, plans_in
 from ctisync.core.json_text import Excess, check, decode
+from ctisync.core.limits import Limits
 from ctisync.errors import FeedRefused, FeedUnreachable
 from ctisync.feed.http.budget import PassLimits, RetryLater, which_server
 from ctisync.feed.http.replies import ASK_FOR_JSON, BAD_LOGIN, PROXY_HINT, decoded
-from ctisync.feed.http.transport import FeedTransport, Timeouts
+from ctisync.feed.http.transport import FeedTransport
 from ctisync.feed.http.url_policy import shown
 from ctisync.ports import Clock
 
@@ -19,46 +18,36 @@ _EXCHANGE: Final = "/platform/environments/token/exchange"
 _LONGEST_REPLY: Final = 1 << 20
 _WITHIN: Final = 30.0
 """Seconds for both requests."""
-_TIMEOUTS: Final = Timeouts(connect=10.0, read=10.0)
 
 
-class ConsoleApi:
+class ConsoleApi(NamedTuple):
     """The API with the plans: that of `exchange_url`, or without one that of `base_url`."""
 
-    def __init__(
-        self,
-        base_url: str,
-        exchange_url: str | None,
-        token: str | None,
-        ca_file: Path | None,
-        headers: Mapping[str, str],
-        clock: Clock,
-    ) -> None:
-        """Raises ConfigurationError for an address, token or proxy that cannot be used."""
-        self.url = (exchange_url or base_url).rstrip("/").removesuffix(_EXCHANGE)
-        self.setting = "cti.url" if exchange_url is None else "cti.token_exchange_url"
-        self._token = token
-        self._ca_file = ca_file
-        self._headers = headers
-        self._clock = clock
+    base_url: str
+    exchange_url: str | None
+    token: str | None
+    ca_file: Path | None
+    headers: Mapping[str, str]
+    clock: Clock
+
+    @property
+    def url(self) -> str:
+        return (self.exchange_url or self.base_url).rstrip("/").removesuffix(_EXCHANGE)
+
+    @property
+    def setting(self) -> str:
+        return "cti.url" if self.exchange_url is None else "cti.token_exchange_url"
 
     def plans(self) -> list[Plan]:
-        """All plans, the environment's own first. Raises FeedUnreachable, FeedRefused, AccessRefused."""
-        usual = PassLimits(self._clock).limits
-        limits = PassLimits(self._clock, msgspec.structs.replace(usual, pass_seconds=_WITHIN))
+        """All plans, the environment's own first. Raises FeedUnreachable, FeedRefused, AccessRefused, and
+        ConfigurationError for an address, token or proxy that cannot be used."""
+        limits = PassLimits(self.clock, Limits(pass_seconds=_WITHIN))
         transport = FeedTransport(
-            self.url,
-            self._token,
-            self._ca_file,
-            _TIMEOUTS,
-            limits,
-            self._clock,
-            headers=self._headers,
-            setting=self.setting,
+            self.url, self.token, self.ca_file, limits, headers=self.headers, setting=self.setting
         )
         try:
             public = self._plans(transport, "/catalog/plans", own=False)
-            if self._token is None:
+            if self.token is None:
                 return public
             own = self._plans(transport, "/platform/environments/me", own=True)
             return own + [each for each in public if each.name not in {one.name for one in own}]
@@ -70,7 +59,9 @@ class ConsoleApi:
         other = f"set cti.token_exchange_url to that of your console, or check {self.setting}"
         hints = {401: BAD_LOGIN, 403: BAD_LOGIN, 404: other, 407: PROXY_HINT}
         try:
-            with transport.get(url, headers=ASK_FOR_JSON, hints=hints) as reply:
+            with transport.open(url, ASK_FOR_JSON, keep_alive=True) as reply:
+                if reply.status != 200:
+                    transport.refuse(reply, hints, quoting=True)
                 encoding = reply.headers.get("content-encoding", "")
                 body = b"".join(decoded(reply.chunks, encoding, _LONGEST_REPLY))
             check(body, 20, 20_000)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.retry import next_delay
@@ -26,9 +26,9 @@ class PassLimits:
         self, clock: Clock, limits: Limits = USUAL_LIMITS, disk: "FreeDiskSpace | None" = None
     ) -> None:
         """`disk` None: free disk space is not checked."""
+        self.clock = clock
         self.limits = limits
         self.disk = disk
-        self._clock = clock
         self._end = clock.monotonic() + (limits.pass_seconds or float("inf"))
 
     def end(self) -> None:
@@ -38,7 +38,7 @@ class PassLimits:
     @property
     def seconds_left(self) -> float:
         """Seconds until the pass must end; infinite without limits.pass_seconds."""
-        return self._end - self._clock.monotonic()
+        return self._end - self.clock.monotonic()
 
     def check_time(self) -> None:
         """Raises FeedUnreachable if the time is over. Called between two requests, chunks or batches."""
@@ -47,6 +47,44 @@ class PassLimits:
                 f"the pass took longer than limits.pass_seconds, {self.limits.pass_seconds:.0f} s",
                 hint="run the same command again (it continues there), or raise limits.pass_seconds",
             )
+
+
+class ReadDeadline:
+    """The deadline for the next part of an answer, its head or a piece of its body: `seconds` after the last
+    one, and never after the time of the pass.
+
+    A time-out of httpx is for the next bytes only. It never ends a server that sends a byte a minute, or
+    endless bytes that are no part of the answer (interim responses, chunk extensions, trailers).
+    """
+
+    def __init__(self, seconds: float, pass_limits: PassLimits) -> None:
+        self._seconds = seconds
+        self._pass_limits = pass_limits
+        self._clock = pass_limits.clock
+        self._end = 0.0
+
+    def begin(self) -> None:
+        """Start the wait for the next part."""
+        self._end = self._clock.monotonic() + self._seconds
+
+    def watch(self, stream: Any) -> None:
+        """Limit all later reads of an httpx network stream to the rest of the wait.
+
+        They raise httpx.ReadTimeout, or what `PassLimits.check_time` raises.
+        """
+        import httpx
+
+        read = stream.read
+
+        def bounded(max_bytes: int, timeout: float | None = None) -> bytes:
+            self._pass_limits.check_time()
+            left = min(self._end - self._clock.monotonic(), self._pass_limits.seconds_left)
+            if left <= 0:
+                raise httpx.ReadTimeout("a part of the answer takes too long")
+            data: bytes = read(max_bytes, left if timeout is None else min(timeout, left))
+            return data
+
+        stream.read = bounded
 
 
 class FreeDiskSpace(NamedTuple):
@@ -102,14 +140,7 @@ class RetryBudget:
     """
 
     def __init__(
-        self,
-        seconds: float,
-        cooldown: float,
-        pass_limits: PassLimits,
-        clock: Clock,
-        log: Log,
-        reached: Callable[[], bool],
-        jitter: Callable[[], float] = random.random,
+        self, seconds: float, cooldown: float, pass_limits: PassLimits, log: Log, reached: Callable[[], bool]
     ) -> None:
         """`seconds`: the budget. `cooldown`: seconds of the cool-down after it is spent; 0 for none.
         `reached`: whether any request of the pass has reached a server; else there is no cool-down."""
@@ -117,10 +148,9 @@ class RetryBudget:
         self._cooldown = cooldown
         self._pass_limits = pass_limits
         self._left = seconds
-        self._clock = clock
+        self._clock = pass_limits.clock
         self._log = log
         self._reached = reached
-        self._jitter = jitter
         self.retries = 0
         self.begin()
 
@@ -147,17 +177,11 @@ class RetryBudget:
         """Wait, and start the next try. Raises as `persist` does."""
         self._left -= self._clock.monotonic() - self._since
         left = min(self._left, self._pass_limits.seconds_left)
-        wait = next_delay(self._tries, failure.retry_after, left, self._jitter())
+        wait = next_delay(self._tries, failure.retry_after, left, random.random())  # noqa: S311
         if wait is None:
             raise self._final_error(failure) from failure
-        self._log.event(
-            "info",
-            "retry",
-            attempt=self._tries,
-            wait=round(wait, 1),
-            budget_left=round(left),
-            reason=failure.reason,
-        )
+        fields = {"wait": round(wait, 1), "budget_left": round(left), "reason": failure.reason}
+        self._log.event("info", "retry", attempt=self._tries, **fields)
         self.retries += 1
         self._log.pause(wait, self._clock.sleep)
         self._left -= wait
@@ -189,12 +213,7 @@ class RetryBudget:
             f"(cti.retry_budget is {self._budget:.0f} s)"
         )
         if not self._reached():
-            return FeedUnreachable(
-                message,
-                hint=f"check {failure.setting} and the network of this host, then run the same command",
-            )
-        return FeedUnreachable(
-            message,
-            hint="run the same command later (nothing is lost)",
-            cooldown=failure.retry_after or self._cooldown or None,
-        )
+            hint = f"check {failure.setting} and the network of this host, then run the same command"
+            return FeedUnreachable(message, hint=hint)
+        hint = "run the same command later (nothing is lost)"
+        return FeedUnreachable(message, hint=hint, cooldown=failure.retry_after or self._cooldown or None)

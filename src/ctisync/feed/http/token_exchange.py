@@ -6,25 +6,15 @@ A signed link is a secret, as the token is. It is in no message, log, state or f
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ctisync.core.links import LONGEST_LINK
 from ctisync.core.model import Consumer
 from ctisync.errors import AccessRefused, ConfigurationError
 from ctisync.feed.http.budget import RetryLater, which_server
-from ctisync.feed.http.replies import (
-    ASK_FOR_JSON,
-    BAD_LOGIN,
-    NO_SUBSCRIPTION,
-    api_hints,
-    in_words,
-    object_in,
-    signed_hints,
-)
-from ctisync.feed.http.transport import REFUSALS, FeedReply, FeedTransport, checked_token
-from ctisync.feed.http.url_policy import Reach, has_login, origin, shown
-from ctisync.ports import Clock
+from ctisync.feed.http.replies import ASK_FOR_JSON, BAD_LOGIN, PROXY_HINT, in_words, object_in
+from ctisync.feed.http.transport import REDIRECTS, REFUSALS, FeedReply, FeedTransport, checked_token
+from ctisync.feed.http.url_policy import Reach, has_login, is_plain, origin, shown
 
 _TYPES: Final = "urn:ietf:params:oauth:token-type:"
 _SIGNED: Final = "urn:wazuh:params:oauth:token-type:signed_url"
@@ -36,12 +26,6 @@ _FORM: Final = {
 
 _SETTING: Final = "cti.token_exchange_url"
 
-_MARGIN: Final = 0.1
-"""The share of a link's time in which it is no longer used: until the feed gets it, it may have expired."""
-
-_AT_MOST: Final = 86_400
-"""Seconds. A longer time counts as this."""
-
 _CODES: Final = frozenset(
     {"access_denied", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope"}
     | {"invalid_target", "unauthorized_client", "unsupported_grant_type", "unsupported_token_type"}
@@ -49,108 +33,95 @@ _CODES: Final = frozenset(
 """The errors that a message names. Any other text may be a part of a secret."""
 
 
-class _Link(NamedTuple):
-    address: str
-    until: float
+_NO_SUBSCRIPTION: Final = "this consumer needs a subscription, or cti.token is not allowed to read it"
+_OF_WAZUH_5: Final = "a consumer of Wazuh 5 that is not public also needs cti.token_exchange_url"
+
+_DEFAULT: Final = Consumer()
+
+
+def _api_hints(consumer: Consumer) -> dict[int, str]:
+    """For a request of the API about this consumer."""
+    usual = f" (usually {_DEFAULT})" if consumer.context == _DEFAULT.context else ""
+    return {
+        401: f"{BAD_LOGIN}; {_OF_WAZUH_5}",
+        403: f"{_NO_SUBSCRIPTION}; {_OF_WAZUH_5}",
+        404: f"check cti.url, and context and consumer in consumers: the feed has no {consumer}{usual}",
+        407: PROXY_HINT,
+    }
+
+
+def _signed_hints(consumer: Consumer) -> dict[int, str]:
+    """The same for a signed link."""
+    just_now = f"the link was signed just now: check that the clock of this host is right; {_NO_SUBSCRIPTION}"
+    return {**_api_hints(consumer), 401: BAD_LOGIN, 403: just_now}
 
 
 class TokenExchange:
-    """Exchanges the token at `url`, and keeps the links that it gets until they expire.
+    """Exchanges the token at `url`. Only the host of `url` gets the token. Raises as the transport does."""
 
-    Only the host of `url` gets the token. Raises as the transport does.
-    """
-
-    def __init__(self, transport: FeedTransport, url: str, token: str, clock: Clock) -> None:
+    def __init__(self, transport: FeedTransport, url: str, token: str) -> None:
         """Raises ConfigurationError for a token that a header cannot contain."""
         self._transport = transport
         self._url = url
         self._token = checked_token(token)
-        self._clock = clock
-        self._links: dict[str, _Link] = {}
 
     def signed(self, url: str) -> str:
-        """A link to the address that lets us in, for a request that follows at once."""
-        now = self._clock.monotonic()
-        self._links = {each: link for each, link in self._links.items() if now < link.until}
-        if url not in self._links:
-            try:
-                self._links[url] = self._exchange(url, now)
-            except RetryLater as failure:
-                failure.setting = _SETTING
-                raise
-        return self._links[url].address
+        """A link to the address that lets us in, for one request that follows at once."""
+        try:
+            link = self._exchange(url)
+        except RetryLater as failure:
+            failure.setting = _SETTING
+            raise
+        if not is_signed_for(url, link):
+            raise self._no_link("with a link to another address")
+        return link
 
-    def forget(self, url: str) -> None:
-        """The feed does not accept the link: the next one is a new one."""
-        self._links.pop(url, None)
-
-    def _exchange(self, url: str, now: float) -> _Link:
+    def _exchange(self, url: str) -> str:
         form = {**_FORM, "subject_token": self._token, "resource": url}
         headers = {**ASK_FOR_JSON, "Authorization": f"Bearer {self._token}"}
-        with self._transport.post(self._url, form=form, headers=headers) as reply:
+        with self._transport.open(self._url, headers, form=form) as reply:
+            if reply.status in (*REDIRECTS, 407) or reply.may_change:
+                self._transport.refuse(reply, {407: PROXY_HINT}, quoting=False)
             answer = object_in(reply.headers, reply.chunks)
             if 200 < reply.status < 400:
                 raise self._no_link(f"{reply.status}, without a signed link")
             if reply.status != 200:
-                raise self._refusal(reply, answer)
+                raise self._refusal(reply.status, answer or {})
         if answer is None:
             raise RetryLater(f"the reply of {shown(self._url)} is not JSON", bad_data=True)
         link = answer.get("access_token")
         if answer.get("issued_token_type", _SIGNED) != _SIGNED or not isinstance(link, str):
             raise self._no_link("without a signed link")
-        if not is_signed_for(url, link):
-            raise self._no_link("with a link to another address")
-        seconds = answer.get("expires_in")
-        if not isinstance(seconds, int) or isinstance(seconds, bool):
-            seconds = 0  # unknown: for one request
-        lasts = min(max(0, seconds), _AT_MOST)
-        return _Link(link, now + lasts * (1 - _MARGIN))
+        return link
 
     def _no_link(self, how: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"{shown(self._url)} answers {how}",
-            hint=which_server(_SETTING),
-        )
+        return ConfigurationError(f"{shown(self._url)} answers {how}", hint=which_server(_SETTING))
 
-    def _refusal(self, reply: FeedReply, answer: dict[str, object] | None) -> ConfigurationError:
+    def _refusal(self, status: int, answer: Mapping[str, object]) -> ConfigurationError:
         """The error of a refused exchange, which only you can resolve."""
-        fields = answer or {}
-        code, about = fields.get("error"), fields.get("error_description")
-        if not isinstance(code, str) or code not in _CODES:
-            code = None
-        named = f", {code}" if code else ""
+        code, about = answer.get("error"), answer.get("error_description")
+        named = f", {code}" if isinstance(code, str) and code in _CODES else ""
         words = f": {in_words(about, (self._token,))}" if isinstance(about, str) and about.strip() else ""
-        message = f"{shown(self._url)} refuses to exchange cti.token ({reply.status}{named}){words}"
-        if reply.status == 401 or code == "unauthorized_client":
+        message = f"{shown(self._url)} refuses to exchange cti.token ({status}{named}){words}"
+        if status == 401 or code == "unauthorized_client":
             return AccessRefused(message, hint=BAD_LOGIN)
-        if reply.status == 403 or code == "access_denied":
-            return AccessRefused(message, hint=NO_SUBSCRIPTION)
+        if status == 403 or code == "access_denied":
+            return AccessRefused(message, hint=_NO_SUBSCRIPTION)
         if code == "invalid_target":
-            hint = f"check cti.url, and the context and consumer in consumers; {NO_SUBSCRIPTION}"
+            hint = f"check cti.url, and the context and consumer in consumers; {_NO_SUBSCRIPTION}"
             return AccessRefused(message, hint=hint)
         return ConfigurationError(message, hint=which_server(_SETTING))
 
 
 def is_signed_for(url: str, link: str) -> bool:
     """Whether a link leads to the address: a signature is all that it may have in addition."""
-    try:
-        one, other = urlsplit(url), urlsplit(link)
-        if origin(url) != origin(link) or other.port == 0 or has_login(link):
-            return False
-        if (
-            not link.isprintable()
-            or " " in link
-            or "\\" in link
-            or len(link) > LONGEST_LINK
-            or other.fragment
-        ):
-            return False
-        requested = parse_qsl(one.query, keep_blank_values=True)
-        offered = parse_qsl(other.query, keep_blank_values=True)
-    except ValueError:
+    if origin(url) != origin(link) or has_login(link) or not is_plain(link):
         return False
+    one, other = urlsplit(url), urlsplit(link)
+    requested = parse_qsl(one.query, keep_blank_values=True)
+    offered = parse_qsl(other.query, keep_blank_values=True)
     names = {name for name, _ in requested}
-    same = _segments(one.path) == _segments(other.path)
+    same = _segments(one.path) == _segments(other.path) and other.port != 0 and not other.fragment
     return same and sorted(pair for pair in offered if pair[0] in names) == sorted(requested)
 
 
@@ -181,18 +152,18 @@ class Access:
 
     @contextmanager
     def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedReply]:
-        """As `FeedTransport.get`."""
+        """A reply of the API with status 200. Raises as `FeedTransport.refuse` does for another one."""
         # A server may hide from strangers that there is such a consumer.
         hidden = () if self._is_public else (404,)
         for address, or_refused in self._addresses(url, hidden):
-            is_plain = address == url
-            hints = (api_hints if is_plain else signed_hints)(self._consumer)
-            with self._transport.get(
-                address, headers=headers, hints=hints, quoting=is_plain, or_refused=or_refused
-            ) as reply:
+            signed = address != url
+            with self._transport.open(address, headers, keep_alive=True, signed=signed) as reply:
                 if reply.status == 200:
                     yield reply
                     return
+                if not reply.refuses(or_refused):
+                    hints = _signed_hints(self._consumer) if signed else _api_hints(self._consumer)
+                    self._transport.refuse(reply, hints, quoting=not signed)
 
     @contextmanager
     def follow(
@@ -221,6 +192,4 @@ class Access:
         if not self._signs:
             yield url, (*REFUSALS, *hidden)
             self._signs = True
-        for may_retry in (True, False):  # the link that is at hand may have expired
-            yield exchange.signed(url), REFUSALS if may_retry else ()
-            exchange.forget(url)
+        yield exchange.signed(url), ()

@@ -4,9 +4,10 @@ httpx is imported on the first request: its import takes 0.08 s, which `ctisync 
 """
 
 import logging
+import re
 import ssl
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -15,11 +16,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from ctisync import __version__, tls
 from ctisync.core.retry import parse_retry_after
 from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
-from ctisync.feed.http.budget import PassLimits, RetryLater
-from ctisync.feed.http.connection import ConnectionWatch, ReadDeadline
+from ctisync.feed.http.budget import PassLimits, ReadDeadline, RetryLater
 from ctisync.feed.http.replies import PROXY_HINT, SNAPSHOT_HINTS, one_line, words_in
-from ctisync.feed.http.url_policy import Origin, Reach, hop, origin, shown
-from ctisync.ports import Clock
+from ctisync.feed.http.url_policy import ConnectionWatch, Origin, Reach, hop, origin, shown
 from ctisync.tls import Files
 
 if TYPE_CHECKING:
@@ -33,8 +32,12 @@ _WINDOW: Final = 60.0
 
 _LEAST: Final = 0.001
 """Seconds. A time-out must be more than 0."""
+_CONNECT: Final = 10.0
+"""Seconds to open a connection."""
+_READ: Final = 60.0
+"""Seconds to receive the next bytes."""
 
-_REDIRECTS: Final = (301, 302, 303, 307, 308)
+REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
 REFUSALS: Final = (401, 403)
 """Replies that do not let us in; another way in may."""
@@ -43,20 +46,16 @@ _LOCATION: Final = "ctisync.location"
 """The extension of a response that keeps its Location header."""
 
 
-class Timeouts(NamedTuple):
-    """Seconds: to open a connection, and to receive the next bytes."""
-
-    connect: float
-    read: float
-
-
-DEFAULT_TIMEOUTS: Final = Timeouts(connect=10.0, read=60.0)
+_LENGTH: Final = re.compile("[0-9]{1,19}")
+_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
+"""Headers with numbers that a file can have."""
 
 
 class FeedReply(NamedTuple):
     """A reply whose body has not been read. `chunks`: its raw bytes, still encoded.
 
-    `location`: the Location header, unchanged; empty if there is none.
+    `location`: the Location header, unchanged; empty if there is none. `setting`: the one with the address of
+    the server.
     """
 
     url: str
@@ -64,6 +63,40 @@ class FeedReply(NamedTuple):
     headers: Mapping[str, str]
     location: str
     chunks: Iterator[bytes]
+    setting: str = "cti.url"
+
+    @property
+    def content_length(self) -> int | None:
+        text = self.headers.get("content-length", "")
+        return int(text) if _LENGTH.fullmatch(text) else None
+
+    @property
+    def content_range(self) -> tuple[int, int, int] | None:
+        """The first byte, the last byte and the size of the whole."""
+        match = _RANGE.fullmatch(self.headers.get("content-range", ""))
+        return None if match is None else (int(match[1]), int(match[2]), int(match[3]))
+
+    @property
+    def whole_size(self) -> int | None:
+        """The size of the whole file, also if the reply has only its first byte."""
+        if self.status != 206:
+            return self.content_length
+        part = self.content_range
+        return part[2] if part is not None and part[:2] == (0, 0) else None
+
+    @property
+    def may_change(self) -> bool:
+        """Whether a later try may have another reply. A 403 with Retry-After blocks a client for a while."""
+        retry_after = parse_retry_after(self.headers.get("retry-after"), _EPOCH)
+        blocked_for_now = self.status == 403 and retry_after is not None
+        return self.status in _TRANSIENT or self.status >= 500 or blocked_for_now
+
+    def refuses(self, statuses: Collection[int]) -> bool:
+        """Whether it has one of the statuses, and not only for now."""
+        return self.status in statuses and not self.may_change
+
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class FeedTransport:
@@ -77,25 +110,22 @@ class FeedTransport:
         base_url: str,
         token: str | None,
         ca_file: Path | None,
-        timeouts: Timeouts,
         pass_limits: PassLimits,
-        clock: Clock,
         *,
         headers: Mapping[str, str] = {},
         exchange_url: str | None = None,
         setting: str = "cti.url",
     ) -> None:
         """`setting`: the one with `base_url`."""
+        self._base_url = base_url
         self._origin = _configured_origin(base_url)
         self._setting = setting
-        self._headers = headers
-        self._exchange_url = exchange_url
-        self._base_url = base_url
         self._token = None if token is None else checked_token(token)
+        self._headers = headers
+        self._headers_to = {self._origin} if exchange_url is None else {self._origin, origin(exchange_url)}
         self._pass_limits = pass_limits
-        self._clock = clock
-        self._timeouts = timeouts
-        self._deadline = ReadDeadline(timeouts.read, pass_limits, clock)
+        self._clock = pass_limits.clock
+        self._deadline = ReadDeadline(_READ, pass_limits)
         self._files = Files("cti", ca_file)
         self._client = _client(self._files, self._origin.scheme)
         self._is_checked = False  # a connection of the client, which keeps it for its next requests
@@ -106,8 +136,7 @@ class FeedTransport:
         """Received bytes of all bodies so far, still encoded."""
 
     def close(self) -> None:
-        self._client.close()
-        for client in self._others.values():
+        for client in (self._client, *self._others.values()):
             client.close()
 
     @property
@@ -120,32 +149,6 @@ class FeedTransport:
     def is_same_origin(self, url: str) -> bool:
         """Whether the address is on the server of `base_url`."""
         return origin(url) == self._origin
-
-    @contextmanager
-    def get(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        hints: Mapping[int, str],
-        quoting: bool = True,
-        or_refused: Collection[int] = (),
-    ) -> Iterator[FeedReply]:
-        """A reply of the API with status 200, or with one of `or_refused`. Raises ConfigurationError for a
-        redirect: cti.url is wrong. `hints`: by status. `quoting`: an error may quote the reply, which may
-        repeat the address."""
-        with self._open(self._client, url, headers, None, signed=not quoting) as reply:
-            if reply.status != 200 and not _is_refusal(reply, or_refused):
-                self._refuse(reply, hints, quoting=quoting, setting=self._setting)
-            yield reply
-
-    @contextmanager
-    def post(self, url: str, *, form: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[FeedReply]:
-        """The reply to a form, unless it is a redirect, of a proxy, or one that a later try may change."""
-        with self._open(self._other(url), url, headers, None, form) as reply:
-            if reply.status in (*_REDIRECTS, 407) or _may_change(reply):
-                self._refuse(reply, {407: PROXY_HINT}, quoting=False, setting="cti.token_exchange_url")
-            yield reply
 
     @contextmanager
     def follow(
@@ -168,11 +171,11 @@ class FeedTransport:
                 reach.check(url)
             # A query may be a signature, which a server may repeat in its answer.
             signed = "?" in url
-            with self._open(self._other(url), url, headers, reach, signed=signed) as reply:
-                if reply.status not in _REDIRECTS:
-                    refused = number == 0 and _is_refusal(reply, or_refused)
+            with self.open(url, headers, reach=reach, signed=signed) as reply:
+                if reply.status not in REDIRECTS:
+                    refused = number == 0 and reply.refuses(or_refused)
                     if reply.status not in accept and not refused:
-                        self._refuse(reply, SNAPSHOT_HINTS, quoting=not signed)
+                        self.refuse(reply, SNAPSHOT_HINTS, quoting=not signed)
                     yield reply
                     return
                 url = hop(url, reply.location)
@@ -186,57 +189,50 @@ class FeedTransport:
         return self._others[scheme]
 
     @contextmanager
-    def _open(
+    def open(
         self,
-        client: "httpx.Client",
         url: str,
         headers: Mapping[str, str],
-        reach: Reach | None,
-        form: Mapping[str, str] | None = None,
         *,
+        form: Mapping[str, str] | None = None,
+        reach: Reach | None = None,
+        keep_alive: bool = False,
         signed: bool = False,
     ) -> Iterator[FeedReply]:
-        """The reply to a GET, or to a POST of `form`. `signed`: the address is a secret."""
+        """The reply to a GET, or to a POST of `form` to the token exchange, whatever its status is.
+
+        `reach`: the addresses that are allowed; None: any. `keep_alive`: the connection is that of other such
+        requests, to the API. `signed`: the address is a secret.
+        """
         import httpx
 
         self._pass_limits.check_time()
         in_body = False
-        headers = {**headers, **self._further_headers(url)}
-        if form is None:
-            headers = {**headers, **self._authorization(url)}
-        connect = min(self._timeouts.connect, max(_LEAST, self._pass_limits.seconds_left))
-        timeout = httpx.Timeout(self._timeouts.read, connect=connect)
+        client = self._client if keep_alive else self._other(url)
+        setting = self._setting if form is None else "cti.token_exchange_url"
+        connect = min(_CONNECT, max(_LEAST, self._pass_limits.seconds_left))
+        watch = ConnectionWatch(url, self._deadline, reach, checked=keep_alive and self._is_checked)
         self._deadline.begin()
-        watch: ConnectionWatch | None = None
         try:
-            watch = ConnectionWatch(
-                url, self._deadline, reach, checked=client is self._client and self._is_checked
-            )
             with client.stream(
                 "GET" if form is None else "POST",
                 url,
                 data=form,
-                headers=headers,
-                timeout=timeout,
+                headers={**headers, **self._own_headers(url), **({} if form else self._authorization(url))},
+                timeout=httpx.Timeout(_READ, connect=connect),
                 extensions={"trace": watch.step},
             ) as response:
                 watch.check()
-                self.reached = True
-                self._is_checked = self._is_checked or client is self._client
-                in_body = True
-                yield FeedReply(
-                    url,
-                    response.status_code,
-                    response.headers,
-                    response.extensions[_LOCATION],
-                    self._steady(response.iter_raw(), url),
-                )
+                self._is_checked = self._is_checked or keep_alive
+                self.reached = in_body = True
+                location = response.extensions[_LOCATION]
+                chunks = self._steady(response.iter_raw(), url)
+                yield FeedReply(url, response.status_code, response.headers, location, chunks, setting)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
             if in_body and isinstance(error, UnicodeError):
                 raise  # of the caller; httpx raises it for an international name that is invalid
-            self.reached = self.reached or (watch is not None and watch.reached)
+            self.reached = self.reached or watch.reached
             self._pass_limits.check_time()
-            setting = self._setting if form is None else "cti.token_exchange_url"
             # A library quotes an invalid answer, which may repeat the address.
             raise self._failure(error, url, in_body, setting) from None if signed else error
 
@@ -257,19 +253,18 @@ class FeedTransport:
             return {}
         return {"Authorization": f"Bearer {self._token}"}
 
-    def _further_headers(self, url: str) -> Mapping[str, str]:
-        if not self._headers:
-            return {}
-        exchange = self._exchange_url
-        is_exchange = exchange is not None and origin(url) == origin(exchange)
-        return self._headers if self.is_same_origin(url) or is_exchange else {}
+    def _own_headers(self, url: str) -> Mapping[str, str]:
+        return self._headers if self._headers and origin(url) in self._headers_to else {}
 
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
         """The chunks. Raises RetryLater if the server is slow. A slow caller, such as a load,
         does not count."""
         waited, amount = 0.0, 0
-        since = self._clock.monotonic()
-        for chunk in self._deadline.for_each(chunks):
+        while True:
+            self._deadline.begin()
+            since = self._clock.monotonic()
+            if (chunk := next(chunks, None)) is None:
+                return
             self._pass_limits.check_time()
             amount += len(chunk)
             self.received += len(chunk)
@@ -280,20 +275,20 @@ class FeedTransport:
                     raise RetryLater(f"{shown(url)} sends less than {slowest:.0f} bytes a second")
                 waited, amount = 0.0, 0
             yield chunk
-            since = self._clock.monotonic()
 
-    def _refuse(
-        self, reply: FeedReply, hints: Mapping[int, str], *, quoting: bool, setting: str = "cti.url"
-    ) -> NoReturn:
+    def refuse(self, reply: FeedReply, hints: Mapping[int, str], *, quoting: bool) -> NoReturn:
+        """Raises the error for a reply with another status than the expected one; for a redirect
+        ConfigurationError: the setting is wrong. `hints`: by status. `quoting`: the error may quote the
+        reply, which may repeat the address."""
         message = f"{shown(reply.url)} answers {reply.status}"
-        if _may_change(reply):
+        if reply.may_change:
             retry_after = parse_retry_after(reply.headers.get("retry-after"), self._clock.now())
             raise RetryLater(message, retry_after=retry_after)
-        if reply.status in _REDIRECTS:
+        if reply.status in REDIRECTS:
             raise ConfigurationError(
                 f"{message}, a redirect to {shown(reply.location) or 'no address'}; "
                 "ctisync does not follow it",
-                hint=f"set {setting} to the address of the API (https, no redirect)",
+                hint=f"set {reply.setting} to the address of the API (https, no redirect)",
             )
         words = words_in(reply.headers, reply.chunks, self._secrets) if quoting else ""
         message += f": {words}" if words else ""
@@ -304,28 +299,11 @@ class FeedTransport:
         raise FeedRefused(message)
 
 
-def _is_refusal(reply: FeedReply, statuses: Collection[int]) -> bool:
-    """Whether it has one of the statuses, and not only for now."""
-    return reply.status in statuses and not _may_change(reply)
-
-
-def _may_change(reply: FeedReply) -> bool:
-    """Whether a later try may have another reply: a 403 with Retry-After blocks a client for some time."""
-    blocked_for_now = (
-        reply.status == 403 and parse_retry_after(reply.headers.get("retry-after"), _EPOCH) is not None
-    )
-    return reply.status in _TRANSIENT or reply.status >= 500 or blocked_for_now
-
-
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
-
-
 def _configured_origin(base_url: str) -> Origin:
-    with suppress(ValueError):
-        configured = origin(base_url)
-        if configured.scheme in ("http", "https") and configured.host:
-            return configured
-    raise ConfigurationError(f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url")
+    configured = origin(base_url)
+    if configured.scheme not in ("http", "https") or not configured.host:
+        raise ConfigurationError(f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url")
+    return configured
 
 
 def checked_token(token: str) -> str:

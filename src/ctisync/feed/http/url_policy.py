@@ -1,15 +1,17 @@
-"""Addresses: which belong to the feed, where a snapshot's link may lead, and what messages show of them."""
+"""Addresses: which belong to the feed, where a snapshot's link may lead and a connection is open to, and what
+messages show of them."""
 
 import ipaddress
 import re
 import socket
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from ctisync.core.links import LONGEST_LINK
-from ctisync.errors import SnapshotRefused
+from ctisync.errors import ConfigurationError, SnapshotRefused
+from ctisync.feed.http.budget import ReadDeadline
 
 _PORTS: Final = {"http": 80, "https": 443}
 _NAME: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
@@ -37,9 +39,12 @@ class Origin(NamedTuple):
 
 
 def origin(url: str) -> Origin:
-    """The origin of an address. Raises ValueError for an invalid one."""
-    parts = urlsplit(url)
-    return Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme))
+    """The origin of an address; an empty one for an address that is invalid."""
+    try:
+        parts = urlsplit(url)
+        return Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme))
+    except ValueError:
+        return Origin("", "", None)
 
 
 def shown(url: str) -> str:
@@ -58,6 +63,11 @@ def has_login(url: str) -> bool:
     return "@" in urlsplit(url).netloc
 
 
+def is_plain(url: str) -> bool:
+    """Whether all programs read the address alike, and send all of it."""
+    return url.isprintable() and " " not in url and "\\" not in url and len(url) <= LONGEST_LINK
+
+
 def snapshot_url(link: str, base_url: str) -> str:
     """The address of a snapshot's link. One without a scheme (API fact) gets the feed's scheme.
 
@@ -72,12 +82,10 @@ def hop(current: str, target: str) -> str:
     """The address that a link or a redirect found at `current` leads to; see `snapshot_url`."""
     try:
         url = urljoin(current, target)
-        there = origin(url)
     except ValueError:
-        there = Origin("", "", None)
         url = ""
-    unclear = not url.isprintable() or " " in url or "\\" in url or len(url) > LONGEST_LINK
-    if there.scheme not in _PORTS or not there.host or unclear:
+    there = origin(url)
+    if there.scheme not in _PORTS or not there.host or not is_plain(url):
         raise SnapshotRefused(
             f"the snapshot's link leads to {shown(target)[:200]!r}, which is not an http(s) address"
         )
@@ -177,3 +185,70 @@ def is_public(address: IpAddress) -> bool:
     if any(address in net for net in _NOT_PUBLIC if net.version == address.version):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+_CONNECTING: Final = ".connect_tcp.started"
+_CONNECTED: Final = ".connect_tcp.complete"
+_ENCRYPTED: Final = ".start_tls.complete"
+_FIRST_HOP: Final = "connection."
+"""Begins the names of steps with the host that is connected to: the server, or a proxy."""
+_SENDING: Final = ".send_request_headers.started"
+
+
+class ConnectionWatch:
+    """The watch on the connection of one request: its address, and the read deadline of each part of the
+    answer. A connection to another host than the one in the request's address is one to a proxy.
+
+    httpx reports each step of a request to the `trace` function of its extensions, but does not guarantee the
+    steps' names (https://www.python-httpx.org/advanced/extensions/). So a connection that was not reported is
+    not trusted.
+    """
+
+    def __init__(self, url: str, deadline: ReadDeadline, reach: Reach | None, *, checked: bool) -> None:
+        """`reach` None: any address is allowed. `checked`: the request may use a connection that was
+        checked."""
+        self._url = url
+        self._deadline = deadline
+        self._reach = reach
+        self._connecting_to: tuple[str, int | None] = ("", 0)
+        self._is_checked = checked
+        self.reached = False
+        """Whether the server itself has accepted the connection. A proxy alone is not the server."""
+
+    def step(self, name: str, info: dict[str, Any]) -> None:
+        """Called by httpx. Raises SnapshotRefused for an address that is not allowed, and what `check`
+        does."""
+        if name.endswith(_CONNECTING):
+            self._connecting_to = info["host"], info.get("port")
+        elif name.endswith(_CONNECTED):
+            self._check_address(info["return_value"])
+            self._is_checked = True
+        elif name.endswith(_ENCRYPTED) and not name.startswith(_FIRST_HOP):
+            self.reached = True  # through the tunnel of a proxy
+        elif name.endswith(_SENDING):
+            self.check()
+        if name.endswith((_CONNECTED, _ENCRYPTED)):
+            self._deadline.watch(info["return_value"])
+
+    def check(self) -> None:
+        """Raises ConfigurationError if httpx has not reported the request's connection."""
+        if not self._is_checked:
+            raise ConfigurationError(
+                f"ctisync cannot check the address of {shown(self._url)}, so it sends no request: "
+                "it does not support the installed versions of httpx and httpcore",
+                hint="pip install --requirement requirements/runtime.txt (of the release that is installed)",
+            )
+
+    def _check_address(self, stream: Any) -> None:
+        import httpx
+
+        address = httpx.URL(self._url)
+        host = address.raw_host.decode("ascii")
+        port = address.port or {"http": 80, "https": 443}[address.scheme]
+        if self._reach is not None and self._connecting_to[0] == host:
+            try:
+                self._reach.check_address(host, ipaddress.ip_address(stream.get_extra_info("server_addr")[0]))
+            except BaseException:
+                stream.close()
+                raise
+        self.reached = self._connecting_to == (host, port)

@@ -5,7 +5,9 @@ The limits of a stream are those of a ZIP's member: the bytes in one piece, and 
 
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final, NamedTuple, Protocol, cast
+from functools import partial
+from itertools import chain
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from ctisync.core.limits import Limits
 from ctisync.errors import SnapshotRefused
@@ -43,85 +45,68 @@ def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise Damaged("incomplete")
 
 
-class _Format(NamedTuple):
-    """A compressed file: its first bytes, and what decompresses a stream of it."""
-
-    name: str
-    magic: bytes
-    decompress: Callable[[Iterator[bytes]], Iterator[bytes]]
-
-
-_FORMATS: Final = (
-    _Format("gzip", b"\x1f\x8b", gunzipped),
-    _Format("zstd", b"\x28\xb5\x2f\xfd", _unzstd),
-)
+_FORMATS: Final = {b"\x1f\x8b": ("gzip", gunzipped), b"\x28\xb5\x2f\xfd": ("zstd", _unzstd)}
+"""By the first bytes of a file: the name, and what decompresses a stream of it."""
 _LONGEST_MAGIC: Final = 4
 
 
 def is_packed(file: BinaryIO) -> bool:
     """Whether the file begins as gzip or zstd does."""
     file.seek(0)
-    return _format_of(file.read(_LONGEST_MAGIC)) is not None
+    return file.read(_LONGEST_MAGIC).startswith(tuple(_FORMATS))
 
 
-def _format_of(head: bytes) -> _Format | None:
-    return next((each for each in _FORMATS if head.startswith(each.magic)), None)
+class Ratio:
+    """The compression ratio of a snapshot: the bytes of its members or frames, `packed` and unpacked, so
+    far."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.packed = 0
+        self._unpacked = 0
+
+    def packed_chunks(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The chunks, counted."""
+        for chunk in chunks:
+            self.packed += len(chunk)
+            yield chunk
+
+    def add(self, unpacked: int, what: str) -> None:
+        """Count bytes that were decompressed. Raises SnapshotRefused for a ratio above the limit, which names
+        `what`."""
+        self._unpacked += unpacked
+        if self._unpacked > FREE and self._unpacked > self._most * self.packed:
+            raise SnapshotRefused.over_limit("ratio", f"{what} has a compression ratio above {self._most}")
 
 
 def plain_or_unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
     """The content of a file that may be compressed, in pieces of at most 1 MiB. It is read from where it is,
     once. Raises SnapshotRefused for damage and for a compression ratio above limits.ratio."""
     head = file.read(_LONGEST_MAGIC)
-    if (packed := _format_of(head)) is not None:
-        yield from _unpacked(packed, head, file, limits.ratio)
+    packed = next((each for magic, each in _FORMATS.items() if head.startswith(magic)), None)
+    if packed is None:
+        piece = head + file.read(PIECE - len(head))  # a reader looks at more of the first piece than the head
+        while piece:
+            yield piece
+            piece = file.read(PIECE)
         return
-    piece = head + file.read(PIECE - len(head))  # a reader looks at more of the first piece than these bytes
-    while piece:
-        yield piece
-        piece = file.read(PIECE)
-
-
-def _unpacked(packed: _Format, head: bytes, file: BinaryIO, ratio: int) -> Iterator[bytes]:
-    bytes_in = bytes_out = 0
-
-    def chunks() -> Iterator[bytes]:
-        nonlocal bytes_in
-        chunk = head
-        while chunk:
-            bytes_in += len(chunk)
-            yield chunk
-            chunk = file.read(_READ)
-
+    name, decompress = packed
+    ratio = Ratio(limits.ratio)
+    chunks = chain((head,), iter(partial(file.read, _READ), b""))
     try:
-        for piece in packed.decompress(chunks()):
-            bytes_out += len(piece)
-            if bytes_out > FREE and bytes_out > ratio * bytes_in:
-                raise SnapshotRefused.over_limit(
-                    "ratio", f"the snapshot's {packed.name} has a compression ratio above {ratio}"
-                )
+        for piece in decompress(ratio.packed_chunks(chunks)):
+            ratio.add(len(piece), f"the snapshot's {name}")
             if piece:
                 yield piece
     except Damaged as error:
-        raise SnapshotRefused(f"the snapshot's {packed.name} is {error}") from None
-
-
-class Inflater(Protocol):
-    """The interface of the standard library's `zlib.decompressobj`."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unconsumed_tail(self) -> bytes: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+        raise SnapshotRefused(f"the snapshot's {name} is {error}") from None
 
 
 class Codec(NamedTuple):
-    """A library. `inflater` inflates raw deflate data, `crc32` continues a CRC, `error` is raised for
-    damage."""
+    """A library. `inflater` makes an object like the standard library's `zlib.decompressobj`, for raw deflate
+    data; `crc32` continues a CRC; `error` is raised for damage."""
 
-    inflater: Callable[[], Inflater]
+    inflater: Callable[[], Any]
     crc32: Callable[[bytes, int], int]
     error: type[Exception]
 

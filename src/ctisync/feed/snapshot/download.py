@@ -9,9 +9,9 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, cast
+from typing import Annotated, BinaryIO, Final
 
 import msgspec
 from msgspec import Meta
@@ -23,24 +23,14 @@ from ctisync.feed.http.budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.records import is_zip
 from ctisync.ports import Log
-from ctisync.system.files import open_own, open_own_fd, why_untrusted
-
-_PROGRESS: Final = 1 << 20
-"""Bytes that count as progress, whose time is not taken from the retry budget."""
-
-
-_PART: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
-"""A Content-Range with numbers that a file can have."""
-
+from ctisync.system.files import atomic_write, open_own, open_own_fd, why_untrusted
 
 _LONGEST_NOTE: Final = 1 << 16
 """Bytes of a link, an ETag and a number."""
 
-_LONGEST_ETAG: Final = 512
-"""Characters. Servers' own ETags are far shorter, and servers accept far longer headers in a request."""
-
-_ETAG: Final = re.compile(r'^(W/)?"[\x21\x23-\x7e]*"\Z')
-"""An entity-tag (RFC 9110, 8.8.3) without obs-text, which programs read differently."""
+_ETAG: Final = re.compile(r'^(W/)?"[\x21\x23-\x7e]{0,500}"\Z')
+"""An entity-tag (RFC 9110, 8.8.3) without obs-text, which programs read differently. Servers' own ETags are
+far shorter than this, and servers accept far longer headers in a request."""
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -50,8 +40,8 @@ class Offer(msgspec.Struct, frozen=True):
     """
 
     link: str
-    etag: Annotated[str, Meta(max_length=_LONGEST_ETAG, pattern=_ETAG.pattern)] | None
-    size: Annotated[int, Meta(ge=0)] | None
+    etag: Annotated[str, Meta(pattern=_ETAG.pattern)] | None = None
+    size: Annotated[int, Meta(ge=0)] | None = None
 
     @property
     def validator(self) -> str | None:
@@ -63,42 +53,32 @@ _offer_decoder: Final = msgspec.json.Decoder(Offer)
 
 
 class Download:
-    """The download of one snapshot into its part file. It calls `on_progress` after each MiB.
+    """The download of one snapshot into its part file.
 
     `in_use`: the part is already being read, so it must not be replaced.
     """
 
     def __init__(
-        self,
-        part: Path,
-        link: str,
-        refused: RefusedSnapshot | None,
-        most_bytes: int,
-        log: Log,
-        keep_alive: Callable[[], None],
-        on_progress: Callable[[], None],
+        self, part: Path, link: str, refused: RefusedSnapshot | None, most_bytes: int, log: Log
     ) -> None:
         self.part = part
         self.note = part.with_suffix(".json")
+        self.in_use = False
         self._link = link
         self._refused = refused
         self._most_bytes = most_bytes
         self._log = log
-        self._keep_alive = keep_alive
-        self._on_progress = on_progress
-        self._offer: Offer | None = None
-        self.in_use = False
-        self._remove_unfit()
-        self._stored = self._read_note()
-        if self._stored is None:
+        for path in (self.part, self.note):  # such as a link, whose target stays
+            if os.path.lexists(path) and why_untrusted(path.lstat()) is not None:
+                path.unlink()
+        self._offer = self._read_note()
+        if self._offer is None:
             self._remove()
 
     @property
     def offer(self) -> Offer:
-        """The file that is being downloaded, by the first accepted reply."""
-        if self._offer is None:
-            raise ValueError("no reply was accepted yet")
-        return self._offer
+        """The file that is being downloaded, by the last accepted reply."""
+        return Offer(self._link) if self._offer is None else self._offer
 
     @property
     def have(self) -> int:
@@ -115,13 +95,13 @@ class Download:
         offered.
         """
         headers = {"Accept-Encoding": "identity"}
-        if (stored := self._continued) is not None:
-            headers |= {"Range": f"bytes={self.have}-", "If-Range": stored.validator or ""}
+        if (resumed := self._resumed) is not None:
+            headers |= {"Range": f"bytes={self.have}-", "If-Range": resumed.validator or ""}
         return headers
 
-    def store(self, reply: FeedReply) -> Generator[None]:
-        """Store the body, unless the headers show that the part is complete. Yields once after the headers
-        were accepted, before the body is read, then after each piece.
+    def store(self, reply: FeedReply) -> Generator[int]:
+        """Store the body, unless the headers show that the part is complete. Yields the size of the part once
+        after the headers were accepted, before the body is read, then after each piece.
 
         Raises RetryLater if another request with new `request_headers` is needed, SnapshotRefused, before the
         body is read, for the refused snapshot, and SnapshotChanged if the reply has another file than the one
@@ -136,12 +116,11 @@ class Download:
         is_complete = self._is_complete(offer)
         if start == 0 and not is_complete:
             self.restart()
-            self._write_note(offer)
-        if self._offer is None or start == 0:
-            self._offer = offer
-        self._stored = offer
+            with atomic_write(self.note, mode=0o600) as file:  # half a note could join parts of two files
+                file.write(msgspec.json.encode(offer))
+        self._offer = offer
         if is_complete:
-            yield
+            yield self.have
             return
         yield from self._append(reply, offer, start)
         self._check_end(reply, offer)
@@ -150,18 +129,17 @@ class Download:
         """The file by the reply's headers, and the position at which its body begins."""
         etag = reply.headers.get("etag")
         if reply.status == 200:
-            usable = etag if etag is not None and _is_usable(etag) else None
-            return Offer(self._link, usable, _number(reply.headers.get("content-length"))), 0
-        have, stored = self.have, self._continued
+            usable = etag if etag is not None and _ETAG.match(etag) else None
+            return Offer(self._link, usable, reply.content_length), 0
+        have, stored = self.have, self._resumed
         if stored is None:
             raise SnapshotRefused(f"the server answers {reply.status} to a request for the whole snapshot")
-        content_range = reply.headers.get("content-range", "")
         if etag in (None, stored.etag):
-            if reply.status == 416 and content_range == f"bytes */{have}" and stored.size is None:
+            is_end = reply.headers.get("content-range") == f"bytes */{have}"
+            if reply.status == 416 and is_end and stored.size is None:
                 return Offer(self._link, stored.etag, have), have
-            part = _PART.fullmatch(content_range)
-            if reply.status == 206 and part is not None:
-                first, last, size = map(int, part.groups())
+            if reply.status == 206 and reply.content_range is not None:
+                first, last, size = reply.content_range
                 if first == have and last == size - 1 and stored.size in (None, size):
                     return Offer(self._link, stored.etag, size), have
         self.restart()
@@ -170,19 +148,15 @@ class Download:
         )
 
     @property
-    def _continued(self) -> Offer | None:
+    def _resumed(self) -> Offer | None:
         """The file of the part, if the download can be resumed; None: the whole file is requested."""
-        stored = self._stored
-        usable = stored is not None and stored.validator is not None and 0 < self.have != stored.size
-        return stored if usable else None
+        offer = self._offer
+        usable = offer is not None and offer.validator is not None and 0 < self.have != offer.size
+        return offer if usable else None
 
     def _check_not_refused(self, offer: Offer) -> None:
         refused = self._refused
-        if refused is not None and (offer.link, offer.etag, offer.size) == (
-            refused.link,
-            refused.etag,
-            refused.size,
-        ):
+        if refused is not None and offer == Offer(refused.link, refused.etag, refused.size):
             self._remove()
             raise SnapshotRefused(
                 f"the feed still offers the refused snapshot: {refused.reason}",
@@ -191,33 +165,26 @@ class Download:
 
     def _is_complete(self, offer: Offer) -> bool:
         """Whether the part is the whole file, by strong ETag and size."""
-        stored = self._stored
-        same = stored is not None and offer.validator is not None and offer.etag == stored.etag
+        same = offer.validator is not None and offer.etag == self.offer.etag
         return same and offer.size is not None and offer.size == self.have
 
-    def _append(self, reply: FeedReply, offer: Offer, start: int) -> Generator[None]:
-        most = self._most_bytes if offer.size is None else offer.size
+    def _append(self, reply: FeedReply, offer: Offer, start: int) -> Generator[int]:
         if offer.size is not None and shutil.disk_usage(self.part.parent).free < offer.size - start:
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {offer.size} bytes")
-        have, counted = start, start
-        with _writing(self.part, os.O_APPEND) as file:
+        most = self._most_bytes if offer.size is None else offer.size
+        have = start
+        with os.fdopen(open_own_fd(self.part, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "wb") as file:
             try:
-                yield
+                yield have
                 for chunk in reply.chunks:
                     have += len(chunk)
                     if have > most and offer.size is not None:
                         raise SnapshotRefused(f"the server sends more than the {most} bytes of the snapshot")
                     if have > most:
-                        raise self._too_large(
-                            f"the server sends more than {most} bytes", body=(offer.etag, offer.size)
-                        )
+                        raise self._too_large(f"the server sends more than {most} bytes", (offer.etag, None))
                     file.write(chunk)
                     file.flush()  # so that it can be read
-                    self._keep_alive()
-                    if have - counted >= _PROGRESS:
-                        self._on_progress()
-                        counted = have
-                    yield
+                    yield have
             finally:  # even if it was interrupted: the download is resumed later
                 file.flush()
                 os.fsync(file.fileno())
@@ -251,17 +218,7 @@ class Download:
     def _remove(self) -> None:
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
-        self._stored = None
-
-    @property
-    def _new_note(self) -> Path:
-        return self.note.with_suffix(".json.new")
-
-    def _remove_unfit(self) -> None:
-        """Remove what has our names but is not a file of ours, such as a link; its target stays."""
-        for path in (self.part, self.note, self._new_note):
-            if os.path.lexists(path) and why_untrusted(path.lstat()) is not None:
-                path.unlink()
+        self._offer = None
 
     def _read_note(self) -> Offer | None:
         try:
@@ -271,30 +228,6 @@ class Download:
             return None
         return offer if offer.link == self._link else None
 
-    def _write_note(self, offer: Offer) -> None:
-        """Store the note completely or not at all: half a note could join parts of two files."""
-        new = self._new_note
-        new.unlink(missing_ok=True)
-        with _writing(new, os.O_EXCL) as file:
-            file.write(msgspec.json.encode(offer))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.note)
-        folder = os.open(self.note.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        self._stored = offer
-
-
-def _writing(path: Path, how: int) -> BinaryIO:
-    return cast(BinaryIO, os.fdopen(open_own_fd(path, os.O_WRONLY | os.O_CREAT | how), "wb"))
-
-
-def _is_usable(etag: str) -> bool:
-    return len(etag) <= _LONGEST_ETAG and _ETAG.match(etag) is not None
-
 
 def _has_end(file: BinaryIO) -> bool:
     """Whether the record at the end of a ZIP is there, valid or not."""
@@ -302,7 +235,3 @@ def _has_end(file: BinaryIO) -> bool:
         return zipfile.is_zipfile(file)
     except zipfile.BadZipFile:
         return True
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None

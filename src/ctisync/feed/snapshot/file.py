@@ -10,7 +10,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, cast
+from typing import BinaryIO, Literal, cast
 
 from ctisync.core import wire
 from ctisync.core.model import MAX_OFFSET, Record
@@ -19,6 +19,7 @@ from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
 from ctisync.escaping import quoted
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot import records as archive
+from ctisync.feed.snapshot.download import Offer
 from ctisync.feed.snapshot.zip_stream import Archive
 from ctisync.ports import SnapshotFile
 from ctisync.system.files import open_own
@@ -27,15 +28,16 @@ from ctisync.system.files import open_own
 class PartialReader:
     """The part of BinaryIO that reading a snapshot needs, on the file of the download."""
 
-    def __init__(self, file: BinaryIO, rest: Iterator[None]) -> None:
+    def __init__(self, file: BinaryIO, rest: Iterator[int]) -> None:
         """`rest`: the running download, which yields after each piece that it has written."""
         self._file = file
         self._rest = rest
+        self.tell = file.tell
 
     def read(self, size: int) -> bytes:
         """Waits for the bytes. Returns fewer than `size` only at the end of the download."""
         end = self._file.tell() + size
-        while os.fstat(self._file.fileno()).st_size < end and next(self._rest, _COMPLETE) is None:
+        while os.fstat(self._file.fileno()).st_size < end and next(self._rest, None) is not None:
             pass
         return self._file.read(size)
 
@@ -46,11 +48,6 @@ class PartialReader:
                 pass
         return self._file.seek(offset, whence)
 
-    def tell(self) -> int:
-        return self._file.tell()
-
-
-_COMPLETE: Final = object()
 
 OffsetSource = Literal["file name", "member name", "manifest", "highest line"]
 
@@ -58,42 +55,32 @@ OffsetSource = Literal["file name", "member name", "manifest", "highest line"]
 class LocalSnapshot:
     """`ports.SnapshotFile`.
 
-    `link`, `etag` and `announced` (size in bytes) describe the feed's offer. `ours`: the files that `discard`
-    removes. `arriving`: the rest of a running download, which yields after each piece; `records` raises its
-    errors, too. Raises StoreUnavailable, or UsageError for a file that you passed, if the file cannot be
-    read.
+    `offer`: the feed's. `ours`: the files that `discard` removes. `arriving`: the rest of a running download,
+    which yields after each piece; `records` raises its errors, too. `position`: see `ports.SnapshotFile`.
+    Raises StoreUnavailable, or UsageError for a file that you passed, if the file cannot be read.
     """
 
     def __init__(
         self,
         path: Path,
-        link: str,
+        offer: Offer,
         pass_limits: PassLimits,
         *,
-        etag: str | None = None,
-        announced: int | None = None,
         ours: tuple[Path, ...] = (),
-        arriving: Generator[None] | None = None,
+        arriving: Generator[int] | None = None,
     ) -> None:
         self.path = path
-        self._link = link
-        self._etag = etag
-        self._announced = announced
+        self.position = 0
+        self._offer = offer
         self._ours = ours
         self._pass_limits = pass_limits
         self._arriving = arriving
-        self._position = 0
         with self._on_disk() as file:
             self._have = os.fstat(file.fileno()).st_size
 
     @property
     def size(self) -> int | None:
-        return self._have if self._arriving is None else self._announced
-
-    @property
-    def to_come(self) -> int:
-        """Bytes that were not downloaded yet when it was opened; 0 if unknown."""
-        return 0 if self.size is None else self.size - self._have
+        return self._have if self._arriving is None else self._offer.size
 
     @property
     def unpacked_size(self) -> int:
@@ -103,27 +90,26 @@ class LocalSnapshot:
         with self._opened() as file:
             return archive.unpacked_size(file, self.size, whole=self._arriving is None)
 
-    @property
-    def position(self) -> int:
-        return self._position
-
     def check_disk_space(self) -> None:
         if self._pass_limits.disk is not None:
-            self._pass_limits.disk.check(self.unpacked_size, self.to_come)
+            to_come = 0 if self.size is None else self.size - self._have
+            self._pass_limits.disk.check(self.unpacked_size, to_come)
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
         whole = self._arriving is None
         with self._opened() as file:
             for batch in archive.records(file, highest_offset, self._pass_limits.limits, whole=whole):
                 self._pass_limits.check_time()
-                self._position = file.tell()
+                self.position = file.tell()
                 yield batch
-            self._position = file.seek(0, io.SEEK_END)
+            self.position = file.seek(0, io.SEEK_END)
 
     def member_names(self) -> list[str]:
         """The names of the members with the records, if the file is a ZIP."""
         with self._opened() as file:
-            return Archive(file, self._pass_limits.limits).names if archive.is_zip(file) else []
+            if not archive.is_zip(file):
+                return []
+            return [info.filename for info in Archive(file, self._pass_limits.limits).members]
 
     def close(self) -> None:
         # The caller stops early because of an error, which it reports: one of the disk is ignored here.
@@ -132,7 +118,8 @@ class LocalSnapshot:
                 self._arriving.close()
 
     def as_refused(self, reason: str) -> RefusedSnapshot:
-        return RefusedSnapshot(link=self._link, etag=self._etag, size=self._announced, reason=reason)
+        offer = self._offer
+        return RefusedSnapshot(link=offer.link, etag=offer.etag, size=offer.size, reason=reason)
 
     def discard(self) -> None:
         for path in self._ours:
@@ -160,7 +147,7 @@ class LocalSnapshot:
 
 def open_file(path: Path, pass_limits: PassLimits) -> LocalSnapshot:
     """A snapshot file that you passed; it is never removed. Raises UsageError if it cannot be read."""
-    return LocalSnapshot(path, str(path), pass_limits)
+    return LocalSnapshot(path, Offer(str(path)), pass_limits)
 
 
 def snapshot_offset(file: SnapshotFile, name: str, packaged: int | None = None) -> tuple[int, OffsetSource]:
@@ -171,25 +158,19 @@ def snapshot_offset(file: SnapshotFile, name: str, packaged: int | None = None) 
     highest offset of its lines. That is too low if the last changes before the snapshot were deletes.
     Raises SnapshotRefused if the file cannot be used.
     """
-    offset, source = _offset_in_names(file, name) if packaged is None else _at_least(file, packaged)
+    offset, source = _named_offset(file, name) if packaged is None else (packaged, "manifest")
+    if offset is None or packaged is not None:
+        highest = max(record.offset for batch in file.records(MAX_OFFSET) for record in batch)
+        if offset is None or highest > offset:
+            offset, source = highest, "highest line"
     if offset == 0:
         raise SnapshotRefused("its offset is 0, from which ctisync cannot continue")
     return offset, source
 
 
-def _offset_in_names(file: SnapshotFile, name: str) -> tuple[int, OffsetSource]:
+def _named_offset(file: SnapshotFile, name: str) -> tuple[int | None, OffsetSource]:
+    """The offset in the name of the file, or in those of all members; None without one."""
     if (offset := wire.offset_in_name(name)) is not None:
         return offset, "file name"
-    offsets = {wire.offset_in_name(name) for name in file.member_names()}
-    if len(offsets) == 1 and (offset := offsets.pop()) is not None:
-        return offset, "member name"
-    return _highest(file), "highest line"
-
-
-def _at_least(file: SnapshotFile, offset: int) -> tuple[int, OffsetSource]:
-    highest = _highest(file)
-    return (offset, "manifest") if offset >= highest else (highest, "highest line")
-
-
-def _highest(file: SnapshotFile) -> int:
-    return max(record.offset for batch in file.records(MAX_OFFSET) for record in batch)
+    offsets = {wire.offset_in_name(member) for member in file.member_names()}
+    return offsets.pop() if len(offsets) == 1 else None, "member name"

@@ -13,7 +13,7 @@ simdjson, whose own limit cannot be set.
 
 ijson parses an array as a stream, on its C library: integers exact, fractions as Decimal. The backend is
 pinned: the others are slower and detect fewer errors, and an environment variable would choose between them.
-Text that it cannot handle does not reach it: see `bearable`, `paired`.
+Text that it cannot handle does not reach it: see `bearable`.
 """
 
 import os
@@ -21,7 +21,6 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from types import ModuleType
 from typing import Any, Final
 
 from ctisync.core.json_text import Excess, check_line
@@ -33,15 +32,13 @@ from ctisync.ports import LineReader
 
 MOST_DIGITS: Final = min(sys.get_int_max_str_digits() or 4300, 4300)
 
+_PAIR: Final = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONGEST_ESCAPE: Final = 12
+_STRING: Final = rb'(?:[^"\\]++|\\(?:[^u]|u[^dD]|u[dD][0-7]|%b))*+' % _PAIR
+_REST_OF_STRING: Final = re.compile(rb'%b("?)' % _STRING, re.DOTALL)
 _BEARABLE: Final = re.compile(
-    rb'(?:[^"0-9]++|"(?:[^"\\]++|\\.)*+"|[0-9]{1,%d}+(?=[^0-9]))*+' % MOST_DIGITS, re.DOTALL
+    rb'(?:[^"0-9]++|"%b"|[0-9]{1,%d}+(?=[^0-9]))*+' % (_STRING, MOST_DIGITS), re.DOTALL
 )
-_REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
-
-_PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_PAIRED: Final = re.compile(rb"(?:[^\\]++|\\[^u]|\\u[^dD]|\\u[dD][0-7]|" + _PAIR + rb")*+")
-_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_PAIR_BYTES: Final = 12
 
 
 class NotJson(ValueError):
@@ -50,7 +47,15 @@ class NotJson(ValueError):
 
 def elements(chunks: Iterator[bytes]) -> Iterator[Json]:
     """The elements of the outermost array, of a text that begins with one. Raises NotJson."""
-    parser = _parser()
+    import ijson
+
+    try:
+        parser = ijson.get_backend("yajl2_c")
+    except ImportError:
+        raise ConfigurationError(
+            "the installed ijson has no yajl2_c backend",
+            hint="install its wheel: pip install --force-reinstall --only-binary ijson ijson",
+        ) from None
     try:
         yield from parser.items(_File(chunks), "item")
     except ArithmeticError:
@@ -65,34 +70,18 @@ class _File:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         # The newline reveals a string without an end: a string cannot contain one.
-        self._chunks = chain(paired(bearable(chunks)), (b"\n",))
+        self._chunks = chain(bearable(chunks), (b"\n",))
 
     def read(self, size: int = -1) -> bytes:
         return b"" if size == 0 else next((chunk for chunk in self._chunks if chunk), b"")
 
 
-def _parser() -> ModuleType:
-    import ijson
-
-    try:
-        backend: ModuleType = ijson.get_backend("yajl2_c")
-    except ImportError:
-        raise ConfigurationError(
-            "the installed ijson has no yajl2_c backend",
-            hint="install its wheel: pip install --force-reinstall --only-binary ijson ijson",
-        ) from None
-    return backend
-
-
-class TooManyDigits(ValueError):
-    """A number has more digits than Python converts."""
-
-
 def bearable(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks of a JSON text. Raises TooManyDigits before a number of more than `MOST_DIGITS` digits in a
-    row; digits in strings are text.
+    r"""The chunks of a JSON text. Raises NotJson before what ijson's C library cannot handle.
 
-    An integer of more digits than Python converts crashes the process in ijson's C library.
+    An integer of more digits than Python converts, `MOST_DIGITS`, crashes the process there; digits in
+    strings are text. A character above U+FFFF is escaped as a surrogate pair (`\ud83d\udc1e`): the library
+    turns a single half into a question mark, and two first halves into another character.
     """
     rest = b""
     in_string = False
@@ -105,14 +94,20 @@ def bearable(chunks: Iterator[bytes]) -> Iterator[bytes]:
             plain = _BEARABLE.match(text, end)
             assert plain is not None  # it may be empty
             end = plain.end()
-            # The rest is a string that continues in the next chunk, or digits that may continue there.
             if text[end : end + 1] == b'"':
                 end, in_string = _end_of_string(text, end + 1)
-            elif len(text) - end > MOST_DIGITS:
-                raise TooManyDigits(f"a number has more than {MOST_DIGITS} digits")
-        rest = text[end:]
+        rest = text[end:]  # digits, or an escaped character, that may continue in the next chunk
+        if in_string and len(rest) >= _LONGEST_ESCAPE:
+            raise NotJson(_HALF)
+        if not in_string and len(rest) > MOST_DIGITS:
+            raise NotJson(f"a number has more than {MOST_DIGITS} digits")
         yield text[:end]
+    if in_string and rest:
+        raise NotJson(_HALF)
     yield rest
+
+
+_HALF: Final = "a string has half a character"
 
 
 def _end_of_string(text: bytes, start: int) -> tuple[int, bool]:
@@ -120,34 +115,6 @@ def _end_of_string(text: bytes, start: int) -> tuple[int, bool]:
     rest = _REST_OF_STRING.match(text, start)
     assert rest is not None  # it may be empty
     return rest.end(), not rest[1]
-
-
-class Unpaired(ValueError):
-    """The text escapes only one half of a surrogate pair."""
-
-
-def paired(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    r"""The chunks of a JSON text. Raises Unpaired before half a surrogate pair.
-
-    A character above U+FFFF is escaped as a pair (`\ud83d\udc1e`). ijson's C library turns a single half
-    into a question mark, and two first halves into a character that the text does not contain.
-    """
-    rest = b""
-    for chunk in chunks:
-        text = rest + chunk
-        whole = _PAIRED.match(text)
-        assert whole is not None  # it may be empty
-        rest = text[whole.end() :]
-        if len(rest) >= _PAIR_BYTES:  # else it may be a pair that continues in the next chunk
-            raise _unpaired(rest)
-        yield text[: whole.end()]
-    if _HALF.match(rest):
-        raise _unpaired(rest)
-    yield rest
-
-
-def _unpaired(rest: bytes) -> Unpaired:
-    return Unpaired(f"{rest[:6].decode('ascii', 'replace')} is half a character")
 
 
 DEEPEST: Final = 1024

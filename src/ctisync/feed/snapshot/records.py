@@ -8,7 +8,8 @@ Nothing is decompressed to disk.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import BinaryIO, Final, TypeVar
+from itertools import chain
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 from ctisync.core import wire
 from ctisync.core.json_text import Excess, Scan, TooDeep, check_line
@@ -18,7 +19,6 @@ from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.budget import PIECE
 from ctisync.feed.snapshot import parsers
 from ctisync.feed.snapshot.compressed import is_packed, plain_or_unpacked
-from ctisync.feed.snapshot.zip_head import Arriving, read_head
 from ctisync.feed.snapshot.zip_stream import Archive, Unpacked
 
 T = TypeVar("T")
@@ -44,9 +44,7 @@ def unpacked_size(file: BinaryIO, size: int, *, whole: bool = True) -> int:
     declared = 0
     if whole:
         with suppress(SnapshotRefused):  # reading it reports why
-            declared = Archive(file).declared_size
-    elif (head := read_head(file)) is not None:
-        declared = head.declared_size
+            declared = sum(info.file_size for info in Archive(file).members)
     return max(declared, size * _USUAL_RATIO)
 
 
@@ -61,22 +59,20 @@ def records(
     if not is_zip(file):
         file.seek(0)
         yield from _records(iter([("", plain_or_unpacked(file, limits))]), highest_offset, limits)
-    elif whole:
-        yield from _records(Archive(file, limits).contents(), highest_offset, limits)
-    else:
-        arriving = Arriving(file, limits)
-        try:
-            yield from _records(arriving.contents(), highest_offset, limits)
-        except SnapshotRefused:
-            arriving.check()
-            raise
+        return
+    archive = Archive(file, limits, whole=whole)
+    try:
+        yield from _records(archive.contents(), highest_offset, limits)
+    except SnapshotRefused:
+        with suppress(SnapshotRefused):  # an unusable directory names no other entry
+            archive.check_first()  # then errors of the latter do not matter
+        raise
 
 
 def lines(file: BinaryIO, limits: Limits = USUAL_LIMITS) -> Iterator[bytes]:
     """The lines of text, compressed or not, of any length. The file is read once, so it may be a pipe. Raises
     SnapshotRefused for damage and for a compression ratio above limits.ratio."""
-    for batch in _lines(plain_or_unpacked(file, limits), sys.maxsize):
-        yield from batch
+    return chain.from_iterable(_lines(plain_or_unpacked(file, limits), sys.maxsize))
 
 
 def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
@@ -102,19 +98,13 @@ def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) 
         within = f"{name} of the snapshot" if number else "the snapshot"
         if first == b"<":
             raise SnapshotRefused(f"{within} is a web page (HTML), not an archive")
-        read = _array_batches if first == b"[" else _line_batches
-        for batch in read(pieces, highest_offset, limits, within):
+        rules = _Rules(highest_offset, limits, within)
+        for batch in rules.array_batches(pieces) if first == b"[" else rules.line_batches(pieces):
             empty = empty and not batch
             yield batch
         blank = blank and not first
     if empty:
         raise SnapshotRefused("the snapshot is empty" if blank else "the snapshot has no records")
-
-
-def _excessive(what: str, error: Excess, limits: Limits) -> SnapshotRefused:
-    deep = isinstance(error, TooDeep)
-    excess = "is nested too deeply" if deep else f"has more than {limits.json_values} values"
-    return SnapshotRefused.over_limit(error.limit, f"{what} {excess}")
 
 
 def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -126,28 +116,7 @@ def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
         if len(head) >= PIECE or (len(head) > len(_BOM) and head.strip(_BLANK)):
             break
     head = head.removeprefix(_BOM)
-    return head.lstrip(_BLANK)[:1], _preceded(head, pieces)
-
-
-def _preceded(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from pieces
-
-
-def _line_batches(
-    pieces: Iterator[bytes], highest_offset: int, limits: Limits, within: str
-) -> Iterator[list[Record]]:
-    number = 0
-    read = parsers.reader(limits)
-    for lines in _lines(pieces, limits.line_bytes):
-        batch = []
-        for line, record in zip(lines, read(lines), strict=True):
-            number += 1
-            if record is not None and record.offset <= highest_offset:
-                batch.append(record)
-            elif text := line.strip(_BLANK):
-                batch.append(_accepted(wire.record, text, highest_offset, limits, "line", number, within))
-        yield batch
+    return head.lstrip(_BLANK)[:1], chain((head,), pieces)
 
 
 def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
@@ -177,66 +146,82 @@ def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
         yield [last]
 
 
-def _array_batches(
-    pieces: Iterator[bytes], highest_offset: int, limits: Limits, within: str
-) -> Iterator[list[Record]]:
-    begun = 0  # bytes since the last element
+class _Rules(NamedTuple):
+    """What each record of one content must keep. `within`: the content, for messages."""
 
-    def counted() -> Iterator[bytes]:
-        nonlocal begun
-        for piece in pieces:
-            begun += len(piece)
-            if begun > limits.line_bytes + PIECE:
-                what = f"the snapshot has an element of more than {limits.line_bytes} bytes"
-                raise SnapshotRefused.over_limit("line_bytes", what)
-            yield piece
+    highest_offset: int
+    limits: Limits
+    within: str
 
-    # A payload is two levels deep: in its element, in the array. A piece may contain many elements.
-    scan = Scan(limits.json_depth + 2, limits.json_values + PIECE)
-    batch: list[Record] = []
-    size = number = 0
-    try:
-        for element in parsers.elements(scan.checked(counted())):
-            begun = scan.values = 0
-            number += 1
-            record = _accepted(wire.record_of, element, highest_offset, limits, "element", number, within)
-            batch.append(record)
-            size += len(record.line)
-            if size >= _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-    except parsers.NotJson as error:
-        raise SnapshotRefused(f"the JSON array of the snapshot is damaged or truncated: {error}") from None
-    except Excess as error:
-        raise _excessive(f"an element of the snapshot, after the first {number},", error, limits) from None
-    yield batch
+    def line_batches(self, pieces: Iterator[bytes]) -> Iterator[list[Record]]:
+        number = 0
+        read = parsers.reader(self.limits)
+        for lines in _lines(pieces, self.limits.line_bytes):
+            batch = []
+            for line, record in zip(lines, read(lines), strict=True):
+                number += 1
+                if record is not None and record.offset <= self.highest_offset:
+                    batch.append(record)
+                elif text := line.strip(_BLANK):
+                    batch.append(self._accepted(wire.record, text, f"line {number}"))
+            yield batch
 
+    def array_batches(self, pieces: Iterator[bytes]) -> Iterator[list[Record]]:
+        begun = 0  # bytes since the last element
+        limits = self.limits
+        # A payload is two levels deep: in its element, in the array. A piece may contain many elements.
+        scan = Scan(limits.json_depth + 2, limits.json_values + PIECE)
 
-def _accepted(
-    read: Callable[[T], Record],
-    source: T,
-    highest_offset: int,
-    limits: Limits,
-    what: str,
-    number: int,
-    within: str,
-) -> Record:
-    """The checked record of a line or an element. Errors name its number."""
-    try:
-        record = read(source)
-    except wire.NotARecord as error:
-        raise SnapshotRefused(f"{what} {number} of {within} is not a record: {error}") from None
-    if len(record.line) > limits.line_bytes:
-        raise SnapshotRefused.over_limit(
-            "line_bytes", f"{what} {number} of {within} has {len(record.line)} bytes"
-        )
-    try:
-        check_line(record.line, limits)
-    except Excess as error:
-        raise _excessive(f"{what} {number} of {within}", error, limits) from None
-    if record.offset > highest_offset:
-        raise SnapshotRefused(
-            f"{what} {number} of {within} ({record.name}) has offset {record.offset}, "
-            f"above the snapshot's offset {highest_offset}"
-        )
-    return record
+        def scanned() -> Iterator[bytes]:
+            nonlocal begun
+            for piece in pieces:
+                begun += len(piece)
+                if begun > limits.line_bytes + PIECE:
+                    what = f"the snapshot has an element of more than {limits.line_bytes} bytes"
+                    raise SnapshotRefused.over_limit("line_bytes", what)
+                scan.take(piece)
+                yield piece
+
+        batch: list[Record] = []
+        size = number = 0
+        try:
+            for element in parsers.elements(scanned()):
+                begun = scan.values = 0
+                number += 1
+                record = self._accepted(wire.record_of, element, f"element {number}")
+                batch.append(record)
+                size += len(record.line)
+                if size >= _BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
+        except parsers.NotJson as error:
+            raise SnapshotRefused(
+                f"the JSON array of the snapshot is damaged or truncated: {error}"
+            ) from None
+        except Excess as error:
+            raise self._excessive(f"an element of the snapshot, after the first {number},", error) from None
+        yield batch
+
+    def _accepted(self, read: Callable[[T], Record], source: T, what: str) -> Record:
+        """The checked record of a line or an element, which errors name."""
+        what = f"{what} of {self.within}"
+        try:
+            record = read(source)
+            if len(record.line) > self.limits.line_bytes:
+                raise SnapshotRefused.over_limit("line_bytes", f"{what} has {len(record.line)} bytes")
+            check_line(record.line, self.limits)
+        except wire.NotARecord as error:
+            raise SnapshotRefused(f"{what} is not a record: {error}") from None
+        except Excess as error:
+            raise self._excessive(what, error) from None
+        if record.offset > self.highest_offset:
+            raise SnapshotRefused(
+                f"{what} ({record.name}) has offset {record.offset}, "
+                f"above the snapshot's offset {self.highest_offset}"
+            )
+        return record
+
+    def _excessive(self, what: str, error: Excess) -> SnapshotRefused:
+        deep = isinstance(error, TooDeep)
+        excess = "is nested too deeply" if deep else f"has more than {self.limits.json_values} values"
+        return SnapshotRefused.over_limit(error.limit, f"{what} {excess}")

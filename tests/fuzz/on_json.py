@@ -196,7 +196,7 @@ def bearables(data: bytes) -> None:
     assert out in (None, text)
     try:
         value = json.loads(
-            text.decode(), parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=list
+            text.decode(), parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_flat
         )
     except (ValueError, RecursionError):
         return
@@ -210,10 +210,11 @@ def bearables(data: bytes) -> None:
 def _halves_in(text: bytes) -> bool:
     """Also in what a later member of the same key hides."""
     by_python(text)
-    pairs = json.loads(
-        text.decode(), object_pairs_hook=lambda match: [each for pair in match for each in pair]
-    )
-    return has_half(pairs)
+    return has_half(json.loads(text.decode(), object_pairs_hook=_flat))
+
+
+def _flat(pairs: list[tuple[str, Json]]) -> list[Json]:
+    return [each for pair in pairs for each in pair]
 
 
 @target(

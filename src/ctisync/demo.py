@@ -213,26 +213,23 @@ class _Handler(BaseHTTPRequestHandler):
         snapshot = f"/store/contexts/{CONTEXT}/consumers/{CONSUMER}/{file}"
         if parts.path == snapshot:
             return feed.snapshot
+        data: Any
         if parts.path == _CONSUMER_PATH:
-            return _data(
-                {
-                    "id": 4,
-                    "name": CONSUMER,
-                    "context": CONTEXT,
-                    "last_offset": feed.last_offset,
-                    "last_snapshot_link": f"http://{self.headers['Host']}{snapshot}",
-                    "last_snapshot_offset": feed.snapshot_offset,
-                }
-            )
-        if parts.path == f"{_CONSUMER_PATH}/changes":
+            data = {
+                "id": 4,
+                "name": CONSUMER,
+                "context": CONTEXT,
+                "last_offset": feed.last_offset,
+                "last_snapshot_link": f"http://{self.headers['Host']}{snapshot}",
+                "last_snapshot_offset": feed.snapshot_offset,
+            }
+        elif parts.path == f"{_CONSUMER_PATH}/changes":
             query = parse_qs(parts.query)
             after, to = int(query["from_offset"][0]), int(query["to_offset"][0])
-            return _data([each for each in feed.changes if after < each["offset"] <= to])
-        return None
+            data = [each for each in feed.changes if after < each["offset"] <= to]
+        else:
+            return None
+        return msgspec.json.encode({"data": data})
 
     def log_message(self, *_: Any) -> None:
         """Prints nothing: the log of the passes names their requests."""
-
-
-def _data(value: Any) -> bytes:
-    return msgspec.json.encode({"data": value})

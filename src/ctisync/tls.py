@@ -281,8 +281,11 @@ def _server_certificate_advice(error: ssl.SSLCertVerificationError, url: str, fi
         }.get(code, (f"is not valid: {error.verify_message}", "", "-text"))
         text = f"the certificate of {server} {what}"
     where, name = quoted(f"{parts.hostname}:{parts.port or 443}"), quoted(parts.hostname or "")
-    fetch = f"openssl s_client -connect {where} -servername {name} </dev/null"
-    return Advice(text, f"{hint}to print it: {fetch} | openssl x509 -noout {shown}")
+    return Advice(
+        text,
+        f"{hint}to print it: openssl s_client -connect {where} -servername {name} </dev/null | "
+        f"openssl x509 -noout {shown}",
+    )
 
 
 def _client_certificate_advice(server: str, files: Files, perhaps: str = "") -> Advice:

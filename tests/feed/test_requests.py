@@ -380,14 +380,18 @@ def test_a_host_whose_international_name_is_invalid_is_a_mistake_in_the_settings
         feed.fetch_from("https://xn--a/snapshot.zip", lambda: None)
 
 
-def test_every_transport_error_of_httpx_has_a_meaning() -> None:
+def test_every_transport_error_of_httpx_has_a_meaning(clock: FakeClock) -> None:
     def below(kind: type[Exception]) -> set[type[Exception]]:
         return {kind}.union(*(below(sub) for sub in kind.__subclasses__()))
 
+    talker = _transport(clock)
     for kind in below(httpx.TransportError) | {httpx.DecodingError}:
-        meaning = transport._meaning(kind("words"), "http://host/path?secret=1", in_body=False)
+        meaning = talker._failure(
+            kind("words"), "http://host/path?secret=1", in_body=False, setting="cti.url"
+        )
         assert isinstance(meaning, RetryLater | CtisyncError), kind
         assert "secret" not in str(meaning)
+    talker.close()
 
 
 def test_the_libraries_below_do_not_log_addresses(

@@ -31,8 +31,6 @@ from ctisync.system.threads import Start, start_on_thread, submit
 _ONE_BYTE: Final = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
 """The headers of a request whose reply shows the size of a file."""
 
-_IF_THIS_LASTS: Final = "if this lasts, ask the operator of the feed"
-
 _LAST_ANSWER_WITHIN: Final = 0.5
 """Seconds that the end of a pass waits for an answer that it no longer needs."""
 
@@ -182,12 +180,7 @@ class CtiFeed:
         size: int | None = None
         with _recorded("feed", results, url, consumer):
             info, date = self._read_info()
-            if info.last_offset is None:
-                text, hint = f"{url} answers without its last offset: passes can do nothing", _IF_THIS_LASTS
-                results.append(warning("feed", text, hint, about=consumer))
-            else:
-                text = f"{url} answers, its last offset is {info.last_offset:,}"
-                results.append(ok("feed", text, about=consumer))
+            results.append(_answers(url, info.last_offset, consumer))
             if (theirs := http_date(date or "")) is not None:
                 results.append(judge_clocks(theirs, self._pass_limits.clock.now()))
             with _recorded("snapshot", results, url, consumer):
@@ -320,6 +313,13 @@ class Prefetch:
         return self._running is None or not wait([self._running[1]], within).not_done
 
 
+def _answers(url: str, last_offset: int | None, consumer: Consumer) -> CheckResult:
+    if last_offset is not None:
+        return ok("feed", f"{url} answers, its last offset is {last_offset:,}", about=consumer)
+    text = f"{url} answers without its last offset: passes can do nothing"
+    return warning("feed", text, "if this lasts, ask the operator of the feed", about=consumer)
+
+
 def _offered(snapshot: Snapshot | None, size: int | None, consumer: Consumer) -> CheckResult:
     if snapshot is None:
         text = "the feed offers no snapshot, so a pass cannot initialise"
@@ -334,8 +334,8 @@ def _recorded(what: str, results: list[CheckResult], url: str, consumer: Consume
     try:
         yield
     except FeedUnreachable:  # only a reply without an end takes longer than limits.pass_seconds
-        text, hint = f"{url} does not answer in time", f"curl -i {quoted(url)}"
-        results.append(failed(what, text, hint, about=consumer))
+        text = f"{url} does not answer in time"
+        results.append(failed(what, text, f"curl -i {quoted(url)}", about=consumer))
     except CtisyncError as error:
         results.append(failed(what, error.message, error.hint, about=consumer))
     except RetryLater as failure:

@@ -196,11 +196,10 @@ class RetryBudget:
         self._since += self._clock.monotonic() - began
 
     def _final_error(self, failure: RetryLater) -> CtisyncError:
+        tries = f"after {counted(self._tries, 'try', 'tries')}"
         if failure.bad_data:
-            return FeedRefused(
-                f"{failure.reason} (after {counted(self._tries, 'try', 'tries')})",
-                hint=f"{which_server(failure.setting)}, then try again",
-            )
+            hint = f"{which_server(failure.setting)}, then try again"
+            return FeedRefused(f"{failure.reason} ({tries})", hint=hint)
         if failure.retry_after is not None and failure.retry_after > self._left:
             when = self._clock.now() + min(timedelta(seconds=failure.retry_after), LONGEST_COOLDOWN)
             return FeedUnreachable(
@@ -208,10 +207,7 @@ class RetryBudget:
                 hint=f"run the same command after {when:%Y-%m-%dT%H:%M:%SZ}",
                 cooldown=failure.retry_after,
             )
-        message = (
-            f"{failure.reason}; gave up after {counted(self._tries, 'try', 'tries')} "
-            f"(cti.retry_budget is {self._budget:.0f} s)"
-        )
+        message = f"{failure.reason}; gave up {tries} (cti.retry_budget is {self._budget:.0f} s)"
         if not self._reached():
             hint = f"check {failure.setting} and the network of this host, then run the same command"
             return FeedUnreachable(message, hint=hint)

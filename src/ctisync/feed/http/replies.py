@@ -102,10 +102,7 @@ def words_in(headers: Mapping[str, str], chunks: Iterator[bytes], secrets: Itera
         return ""
     content = b""
     with suppress(RetryLater, ReplyTooLarge):
-        for chunk in _body(headers, chunks):
-            content += chunk
-            if len(content) >= _LONGEST_WORDS:
-                break
+        content = b"".join(_body(headers, chunks))
     answer = _object(content)
     text = None if answer is None else _errors(answer)
     return in_words(content.decode("utf-8", "replace") if text is None else text, secrets)

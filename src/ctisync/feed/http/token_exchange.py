@@ -16,11 +16,10 @@ from ctisync.feed.http.replies import ASK_FOR_JSON, BAD_LOGIN, PROXY_HINT, in_wo
 from ctisync.feed.http.transport import REDIRECTS, REFUSALS, FeedReply, FeedTransport, checked_token
 from ctisync.feed.http.url_policy import Reach, has_login, is_plain, origin, shown
 
-_TYPES: Final = "urn:ietf:params:oauth:token-type:"
 _SIGNED: Final = "urn:wazuh:params:oauth:token-type:signed_url"
 _FORM: Final = {
     "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-    "subject_token_type": f"{_TYPES}access_token",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
     "requested_token_type": _SIGNED,
 }
 

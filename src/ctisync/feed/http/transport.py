@@ -18,7 +18,7 @@ from ctisync.core.retry import parse_retry_after
 from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
 from ctisync.feed.http.budget import PassLimits, ReadDeadline, RetryLater
 from ctisync.feed.http.replies import PROXY_HINT, SNAPSHOT_HINTS, one_line, words_in
-from ctisync.feed.http.url_policy import ConnectionWatch, Origin, Reach, hop, origin, shown
+from ctisync.feed.http.url_policy import ConnectionWatch, Reach, hop, origin, shown
 from ctisync.tls import Files
 
 if TYPE_CHECKING:
@@ -118,7 +118,11 @@ class FeedTransport:
     ) -> None:
         """`setting`: the one with `base_url`."""
         self._base_url = base_url
-        self._origin = _configured_origin(base_url)
+        self._origin = origin(base_url)
+        if self._origin.scheme not in ("http", "https") or not self._origin.host:
+            raise ConfigurationError(
+                f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url"
+            )
         self._setting = setting
         self._token = None if token is None else checked_token(token)
         self._headers = headers
@@ -138,13 +142,6 @@ class FeedTransport:
     def close(self) -> None:
         for client in (self._client, *self._others.values()):
             client.close()
-
-    @property
-    def _secrets(self) -> Iterator[str]:
-        """What a server may repeat of a request."""
-        yield from self._headers.values()
-        if self._token is not None:
-            yield self._token
 
     def is_same_origin(self, url: str) -> bool:
         """Whether the address is on the server of `base_url`."""
@@ -218,7 +215,7 @@ class FeedTransport:
                 "GET" if form is None else "POST",
                 url,
                 data=form,
-                headers={**headers, **self._own_headers(url), **({} if form else self._authorization(url))},
+                headers={**headers, **self._own_headers(url)},
                 timeout=httpx.Timeout(_READ, connect=connect),
                 extensions={"trace": watch.step},
             ) as response:
@@ -228,15 +225,15 @@ class FeedTransport:
                 location = response.extensions[_LOCATION]
                 chunks = self._steady(response.iter_raw(), url)
                 yield FeedReply(url, response.status_code, response.headers, location, chunks, setting)
+        # httpx raises UnicodeError for an international name that is invalid.
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
-            if in_body and isinstance(error, UnicodeError):
-                raise  # of the caller; httpx raises it for an international name that is invalid
             self.reached = self.reached or watch.reached
             self._pass_limits.check_time()
             # A library quotes an invalid answer, which may repeat the address.
             raise self._failure(error, url, in_body, setting) from None if signed else error
 
     def _failure(self, error: Exception, url: str, in_body: bool, setting: str) -> Exception:
+        """The error for a failure of httpx: RetryLater, unless only you can correct it, as in `setting`."""
         import httpx
 
         own = self.is_same_origin(url)
@@ -246,15 +243,34 @@ class FeedTransport:
             advice = tls.speaks_tls(self._base_url, self._files)
         if advice is not None:
             return AccessRefused(advice.text, hint=advice.hint)
-        return _meaning(error, url, in_body, setting)
+        where = shown(url)
+        match error:
+            case httpx.ProxyError() if str(error).startswith("407"):
+                return AccessRefused(f"the proxy refuses the connection to {where}: {error}", hint=PROXY_HINT)
+            case (
+                httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | UnicodeError()
+            ):
+                return ConfigurationError(
+                    f"the request to {where} failed: {type(error).__name__}", hint=f"check {setting}"
+                )
+            case httpx.RemoteProtocolError() if in_body:
+                return RetryLater(f"the reply of {where} is incomplete", bad_data=True)
+            case httpx.RemoteProtocolError():
+                # After the colon come bytes of the server.
+                return RetryLater(f"{where} sends an invalid HTTP response: {str(error).split(':')[0]}")
+            case httpx.TimeoutException():
+                return RetryLater(f"{where} does not answer in time")
+            case _:
+                return RetryLater(
+                    f"{where} cannot be reached: {one_line(str(error)) or type(error).__name__}"
+                )
 
-    def _authorization(self, url: str) -> dict[str, str]:
-        if self._token is None or not self.is_same_origin(url):
-            return {}
-        return {"Authorization": f"Bearer {self._token}"}
-
-    def _own_headers(self, url: str) -> Mapping[str, str]:
-        return self._headers if self._headers and origin(url) in self._headers_to else {}
+    def _own_headers(self, url: str) -> dict[str, str]:
+        """Those of the settings, and the token: each for its origins alone."""
+        headers = dict(self._headers) if origin(url) in self._headers_to else {}
+        if self._token is not None and self.is_same_origin(url):
+            headers["Authorization"] = f"Bearer {self._token}"
+        return headers
 
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
         """The chunks. Raises RetryLater if the server is slow. A slow caller, such as a load,
@@ -290,20 +306,14 @@ class FeedTransport:
                 "ctisync does not follow it",
                 hint=f"set {reply.setting} to the address of the API (https, no redirect)",
             )
-        words = words_in(reply.headers, reply.chunks, self._secrets) if quoting else ""
+        secrets = (*self._headers.values(), *filter(None, [self._token]))  # a server may repeat them
+        words = words_in(reply.headers, reply.chunks, secrets) if quoting else ""
         message += f": {words}" if words else ""
         if reply.status in hints:
             raise AccessRefused(message, hint=hints[reply.status])
         if reply.status < 400:
             raise RetryLater(f"{message}, which is not a valid answer", bad_data=True)
         raise FeedRefused(message)
-
-
-def _configured_origin(base_url: str) -> Origin:
-    configured = origin(base_url)
-    if configured.scheme not in ("http", "https") or not configured.host:
-        raise ConfigurationError(f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url")
-    return configured
 
 
 def checked_token(token: str) -> str:
@@ -349,26 +359,3 @@ def _trust(files: Files, scheme: str) -> ssl.SSLContext | bool:
     if files.ca_file is not None:  # also without TLS: a file that cannot be used is reported
         return tls.context(files)
     return True if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _meaning(error: Exception, url: str, in_body: bool, setting: str = "cti.url") -> Exception:
-    """The error for a failure of httpx: RetryLater, unless only you can correct it, as in `setting`."""
-    import httpx
-
-    where = shown(url)
-    match error:
-        case httpx.ProxyError() if str(error).startswith("407"):
-            return AccessRefused(f"the proxy refuses the connection to {where}: {error}", hint=PROXY_HINT)
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | UnicodeError():
-            return ConfigurationError(
-                f"the request to {where} failed: {type(error).__name__}", hint=f"check {setting}"
-            )
-        case httpx.RemoteProtocolError() if in_body:
-            return RetryLater(f"the reply of {where} is incomplete", bad_data=True)
-        case httpx.RemoteProtocolError():
-            # After the colon come bytes of the server.
-            return RetryLater(f"{where} sends an invalid HTTP response: {str(error).split(':')[0]}")
-        case httpx.TimeoutException():
-            return RetryLater(f"{where} does not answer in time")
-        case _:
-            return RetryLater(f"{where} cannot be reached: {one_line(str(error)) or type(error).__name__}")

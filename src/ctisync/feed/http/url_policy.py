@@ -19,12 +19,8 @@ _NAME: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _GLOBAL: Final = ipaddress.IPv6Network("2000::/3")
-_NOT_PUBLIC: Final = tuple(
-    map(
-        ipaddress.ip_network,
-        ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20"),
-    )
-)
+_SPECIAL: Final = ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20")
+_NOT_PUBLIC: Final = tuple(map(ipaddress.ip_network, _SPECIAL))
 """Special-purpose nets (IANA) that `is_global` counts as public, at least in one version of Python."""
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -111,7 +107,8 @@ class Reach:
     def __init__(self, base_url: str, allowed_hosts: Sequence[str] = ()) -> None:
         """`allowed_hosts`: `host`, `*.domain` (each host below it), either with `:port`."""
         self._base = origin(base_url)
-        self._allowed = tuple(urlsplit(f"//{entry}") for entry in allowed_hosts)
+        entries = (urlsplit(f"//{entry}") for entry in allowed_hosts)
+        self._allowed = [(self._base.host, None), *((entry.hostname or "", entry.port) for entry in entries)]
 
     def check(self, url: str) -> None:
         """Raises SnapshotRefused, which names host and setting, for an address that is not allowed."""
@@ -120,11 +117,10 @@ class Reach:
             entry = f"[{there.host}]" if ":" in there.host else there.host
             if there.port not in self._usual_ports(there):
                 entry += f":{there.port}"
+            hint = f'if this is expected, set cti.allowed_hosts = ["{entry}"]'
             raise SnapshotRefused(
                 f"the snapshot's link leads to {entry}, which is not the feed's host",
-                hint=f'if this is expected, set cti.allowed_hosts = ["{entry}"]'
-                if _NAME.fullmatch(there.host)
-                else None,
+                hint=hint if _NAME.fullmatch(there.host) else None,
             )
         try:
             spelt_out = ipaddress.ip_address(there.host)
@@ -142,12 +138,9 @@ class Reach:
 
     def _is_allowed(self, there: Origin) -> bool:
         usual = self._usual_ports(there)
-        if there.host == self._base.host and there.port in usual:
-            return True
         return any(
-            _matches(there.host, entry.hostname or "")
-            and there.port in ({entry.port} if entry.port else usual)
-            for entry in self._allowed
+            _matches(there.host, host) and there.port in ({port} if port else usual)
+            for host, port in self._allowed
         )
 
     def _usual_ports(self, there: Origin) -> set[int | None]:

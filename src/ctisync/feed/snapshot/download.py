@@ -71,14 +71,12 @@ class Download:
         for path in (self.part, self.note):  # such as a link, whose target stays
             if os.path.lexists(path) and why_untrusted(path.lstat()) is not None:
                 path.unlink()
-        self._offer = self._read_note()
-        if self._offer is None:
+        self.offer = Offer(link)
+        """The file that is being downloaded: by the last accepted reply, and before that by the note."""
+        if (stored := self._read_note()) is None:
             self._remove()
-
-    @property
-    def offer(self) -> Offer:
-        """The file that is being downloaded, by the last accepted reply."""
-        return Offer(self._link) if self._offer is None else self._offer
+        else:
+            self.offer = stored
 
     @property
     def have(self) -> int:
@@ -118,7 +116,7 @@ class Download:
             self.restart()
             with atomic_write(self.note, mode=0o600) as file:  # half a note could join parts of two files
                 file.write(msgspec.json.encode(offer))
-        self._offer = offer
+        self.offer = offer
         if is_complete:
             yield self.have
             return
@@ -150,9 +148,8 @@ class Download:
     @property
     def _resumed(self) -> Offer | None:
         """The file of the part, if the download can be resumed; None: the whole file is requested."""
-        offer = self._offer
-        usable = offer is not None and offer.validator is not None and 0 < self.have != offer.size
-        return offer if usable else None
+        is_resumed = self.offer.validator is not None and 0 < self.have != self.offer.size
+        return self.offer if is_resumed else None
 
     def _check_not_refused(self, offer: Offer) -> None:
         refused = self._refused
@@ -218,7 +215,7 @@ class Download:
     def _remove(self) -> None:
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
-        self._offer = None
+        self.offer = Offer(self._link)
 
     def _read_note(self) -> Offer | None:
         try:

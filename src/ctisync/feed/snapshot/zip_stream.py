@@ -55,7 +55,7 @@ class Content:
     def pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
         """The content, packed as the directory says. Raises SnapshotRefused for damage and for other
         methods."""
-        if _is_deflated(info):
+        if _is_deflated(info.compress_type, info.flag_bits):
             return self.inflated()
         if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & ENCRYPTED:
             return self.stored(info.compress_size)
@@ -167,7 +167,7 @@ class Archive:
         """Raises SnapshotChanged if the directory does not name the member that was read before it."""
         first = self._first
         if first is not None and not any(
-            start == first.start and _is_deflated(info)
+            start == first.start and _is_deflated(info.compress_type, info.flag_bits)
             for info, start in zip(self.members, self._starts, strict=True)
         ):
             raise SnapshotChanged("the ZIP's directory names another entry than the first one")
@@ -212,8 +212,8 @@ def _head_at(file: BinaryIO, place: int) -> _Head | None:
         return None
     flags, method, name_length, extra_length = _HEADER.unpack(header)
     name = file.read(name_length).decode("utf-8", "replace")
-    in_deflate = method == zipfile.ZIP_DEFLATED and not flags & ENCRYPTED
-    return _Head(name, place + len(header) + name_length + extra_length, in_deflate)
+    start = place + len(header) + name_length + extra_length
+    return _Head(name, start, _is_deflated(method, flags))
 
 
 def _is_content(name: str) -> bool:
@@ -221,8 +221,8 @@ def _is_content(name: str) -> bool:
     return name.lower().endswith((".json", ".ndjson"))
 
 
-def _is_deflated(info: zipfile.ZipInfo) -> bool:
-    return info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & ENCRYPTED
+def _is_deflated(method: int, flags: int) -> bool:
+    return method == zipfile.ZIP_DEFLATED and not flags & ENCRYPTED
 
 
 def _directory(file: BinaryIO, most: int) -> list[zipfile.ZipInfo]:

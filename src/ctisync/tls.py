@@ -74,10 +74,10 @@ def refusal(error: BaseException, url: str, files: Files) -> Advice | None:
         return _server_certificate_advice(tls_error, url, files)
     reason = tls_error.reason or "no reason given"
     if any(each in reason for each in _PLAIN):
-        where, plain = _elsewhere(url, "http")
+        where, quoted_url = _elsewhere(url, "http")
         return Advice(
             f"{where} does not use TLS, but {files.section}.url begins with https://",
-            f"enable TLS there; or, in a private network, set {files.section}.url to {plain}",
+            f"enable TLS there; or, in a private network, set {files.section}.url to {quoted_url}",
         )
     if any(each in reason for each in _NOT_ADMITTED):
         return _client_certificate_advice(_server(url), files)
@@ -104,10 +104,10 @@ def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Advice | Non
     except OSError as error:
         if not (isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")):  # an alert is TLS too
             return None
-    where, secured = _elsewhere(url, "https")
+    where, quoted_url = _elsewhere(url, "https")
     return Advice(
         f"{where} uses TLS, but {files.section}.url begins with http://",
-        f"set {files.section}.url to {secured}",
+        f"set {files.section}.url to {quoted_url}",
     )
 
 
@@ -268,23 +268,23 @@ def _server_certificate_advice(error: ssl.SSLCertVerificationError, url: str, fi
     if code in _UNTRUSTED:
         whose = "not trusted by the system" if files.ca_file is None else f"not the one in {files.ca_file}"
         text = f"the authority of the certificate of {server} is {whose}"
-        hint = f"set {files.section}.ca_file to the certificate, in PEM, of the authority that signed it; "
-        shown = "-issuer"
+        remedy = f"set {files.section}.ca_file to the certificate, in PEM, of the authority that signed it; "
+        part = "-issuer"
     else:
         other_name = f"is for other names than {parts.hostname}"
         use_name = f"use one of its names in {files.section}.url; "
-        what, hint, shown = {
+        what, remedy, part = {
             _EXPIRED: ("has expired", "renew it on the server; ", "-dates"),
             _NOT_YET: ("is not valid yet", "timedatectl (is this host's clock right?); ", "-dates"),
             _OTHER_NAME: (other_name, use_name, "-ext subjectAltName"),
             _OTHER_ADDRESS: (other_name, use_name, "-ext subjectAltName"),
         }.get(code, (f"is not valid: {error.verify_message}", "", "-text"))
         text = f"the certificate of {server} {what}"
-    where, name = quoted(f"{parts.hostname}:{parts.port or 443}"), quoted(parts.hostname or "")
+    quoted_place, quoted_name = quoted(f"{parts.hostname}:{parts.port or 443}"), quoted(parts.hostname)
     return Advice(
         text,
-        f"{hint}to print it: openssl s_client -connect {where} -servername {name} </dev/null | "
-        f"openssl x509 -noout {shown}",
+        f"{remedy}to print it: openssl s_client -connect {quoted_place} -servername {quoted_name} "
+        f"</dev/null | openssl x509 -noout {part}",
     )
 
 

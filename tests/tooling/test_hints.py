@@ -53,6 +53,9 @@ OURS: Final = {
     "files.section": "the same",
     "section": "the same",
     "setting": "the same",
+    "reply.setting": "the same",
+    "remedy": "a text of our own",
+    "part": "an option of openssl",
     "self.setting": "the same",
     "address.base": "matches catalog._ADDRESS",
     "settings": "the same",
@@ -62,9 +65,7 @@ OURS: Final = {
 }
 """What may stand in a hint as it is, by how its expression begins."""
 
-QUOTED: Final = re.compile(
-    r"(quoted|_print_command)\(|quoted_\w+$|[\w.]*\bcurl(\._replace\(.*\))?\.(get|change)\("
-)
+QUOTED: Final = re.compile(r"(quoted)\(|quoted_\w+$|[\w.]*\bcurl(\._replace\(.*\))?\.(get|change)\(")
 
 
 class Hint(NamedTuple):

@@ -128,6 +128,5 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "_take": (LOOK,),
     "_named_errors": ("a link in the place of the lock", STORE_FIRST, AS_ROOT),
     "diagnose": ("a pass was run as another user",),
-    "_server_certificate_advice": (OTHERS,),
 }
 """By function: for each of its hints the trouble in which it is typed (see `troubles`), or the reason."""

@@ -10,8 +10,9 @@ import re
 import shutil
 import zipfile
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -200,8 +201,11 @@ class Download:
                 raise RetryLater(f"the download stopped after {have} of {offer.size} bytes")
         elif "transfer-encoding" not in reply.headers:
             # The end of the connection is the end of the body. Only the content shows whether it is complete.
-            with open_own(self.part) as file:
-                if is_zip(file) and not _has_end(file):
+            with (
+                open_own(self.part) as file,
+                suppress(zipfile.BadZipFile),
+            ):  # reading it reports a damaged end
+                if is_zip(file) and not zipfile.is_zipfile(file):
                     raise RetryLater("the download stopped early; the server does not send its size")
             self._log.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
 
@@ -224,11 +228,3 @@ class Download:
         except (FileNotFoundError, *UNDECODABLE):
             return None
         return offer if offer.link == self._link else None
-
-
-def _has_end(file: BinaryIO) -> bool:
-    """Whether the record at the end of a ZIP is there, valid or not."""
-    try:
-        return zipfile.is_zipfile(file)
-    except zipfile.BadZipFile:
-        return True

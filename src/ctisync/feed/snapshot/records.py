@@ -155,12 +155,12 @@ class _Rules(NamedTuple):
 
     def line_batches(self, pieces: Iterator[bytes]) -> Iterator[list[Record]]:
         number = 0
-        read = parsers.reader(self.limits)
+        read, highest_offset = parsers.reader(self.limits), self.highest_offset
         for lines in _lines(pieces, self.limits.line_bytes):
             batch = []
             for line, record in zip(lines, read(lines), strict=True):
                 number += 1
-                if record is not None and record.offset <= self.highest_offset:
+                if record is not None and record.offset <= highest_offset:
                     batch.append(record)
                 elif text := line.strip(_BLANK):
                     batch.append(self._accepted(wire.record, text, f"line {number}"))

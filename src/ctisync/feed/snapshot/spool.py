@@ -159,7 +159,7 @@ class Spool(NamedTuple):
             self._remove_all_but(None)
 
     def _remove_all_but(self, stem: str | None) -> None:
-        for path in _files(self.lock):
+        for path in downloads(self.lock):
             if path.stem != stem:
                 path.unlink(missing_ok=True)
 
@@ -178,22 +178,16 @@ class Spool(NamedTuple):
 
 
 def downloads(lock: Path) -> list[Path]:
-    """The files of downloads that holders of this lock have left. Raises StoreUnavailable."""
+    """The files of downloads that holders of this lock have left, also of notes that were being written.
+    Raises StoreUnavailable."""
+    kinds = r"(part|json|json\.new|json\.[0-9a-f]{16}\.part)"
+    ours = re.compile(rf"\.?{re.escape(lock.stem)}-[0-9a-f]{{16}}\.{kinds}")
     try:
-        return _files(lock)
+        return sorted(path for path in lock.parent.iterdir() if ours.fullmatch(path.name))
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise StoreUnavailable(
             f"the folder {lock.parent} cannot be read: {error.strerror}",
             hint=f"ls -ld {quoted(lock.parent)}",
         ) from error
-
-
-def _files(lock: Path) -> list[Path]:
-    """Those of downloads, and of notes that were being written."""
-    ours = re.compile(
-        rf"\.?{re.escape(lock.stem)}-[0-9a-f]{{16}}\.(part|json(\.new|\.[0-9a-f]{{16}}\.part)?)"
-    )
-    try:
-        return sorted(path for path in lock.parent.iterdir() if ours.fullmatch(path.name))
-    except FileNotFoundError:
-        return []

@@ -53,16 +53,18 @@ class Content:
         return self.start + self.packed
 
     def pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
-        """The content, packed as the directory says. Raises SnapshotRefused for damage and for other
-        methods."""
+        """The content, packed as the directory says, and checked at its end. Raises SnapshotRefused for
+        damage and for other methods."""
         if _is_deflated(info.compress_type, info.flag_bits):
-            return self.inflated()
-        if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & ENCRYPTED:
-            return self.stored(info.compress_size)
-        how = f"uses compression method {info.compress_type}; ctisync supports only 0 and 8"
-        raise SnapshotRefused(
-            f"the snapshot's member {self.name} {'is encrypted' if info.flag_bits & ENCRYPTED else how}"
-        )
+            yield from self.inflated()
+        elif info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & ENCRYPTED:
+            yield from self.stored(info.compress_size)
+        else:
+            how = f"uses compression method {info.compress_type}; ctisync supports only 0 and 8"
+            raise SnapshotRefused(
+                f"the snapshot's member {self.name} {'is encrypted' if info.flag_bits & ENCRYPTED else how}"
+            )
+        self.check(info)
 
     def inflated(self) -> Iterator[bytes]:
         inflater = self._codec.inflater()
@@ -152,10 +154,10 @@ class Archive:
         for info, start in zip(self.members, self._starts, strict=True):
             if first is not None and first.start == start:
                 content, first = first, None
+                content.check(info)
             else:
                 content = Content(self._file, info.filename, start, self._codec, self._ratio)
                 yield info.filename, content.pieces(info)
-            content.check(info)
             for other in contents:  # a few bytes could otherwise be unpacked a thousand times
                 if content.start < other.end and other.start < content.end:
                     raise SnapshotRefused(

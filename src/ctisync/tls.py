@@ -218,10 +218,7 @@ def _read(files: Files, setting: str, mark: bytes) -> bytes:
     return text
 
 
-_MISSING: Final = {
-    _CERTIFICATE: "it contains no PEM certificate",
-    _KEY: "it holds no private key in PEM",
-}
+_MISSING: Final = {_CERTIFICATE: "it contains no PEM certificate", _KEY: "it holds no private key in PEM"}
 _EXPECTED: Final = {
     "ca_file": "the certificate, in PEM, of the authority that signed that of the server",
     "client_cert": "the client certificate, in PEM",

@@ -200,11 +200,9 @@ class Download:
             if (have := self.have) < offer.size:
                 raise RetryLater(f"the download stopped after {have} of {offer.size} bytes")
         elif "transfer-encoding" not in reply.headers:
-            # The end of the connection is the end of the body. Only the content shows whether it is complete.
-            with (
-                open_own(self.part) as file,
-                suppress(zipfile.BadZipFile),
-            ):  # reading it reports a damaged end
+            # The end of the connection is the end of the body. Only the content shows whether it is complete;
+            # reading it reports an end that is damaged.
+            with open_own(self.part) as file, suppress(zipfile.BadZipFile):
                 if is_zip(file) and not zipfile.is_zipfile(file):
                     raise RetryLater("the download stopped early; the server does not send its size")
             self._log.event("info", "snapshot-size-unknown", link=self._link, size=self.have)

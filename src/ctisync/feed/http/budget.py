@@ -180,8 +180,14 @@ class RetryBudget:
         wait = next_delay(self._tries, failure.retry_after, left, random.random())  # noqa: S311
         if wait is None:
             raise self._final_error(failure) from failure
-        fields = {"wait": round(wait, 1), "budget_left": round(left), "reason": failure.reason}
-        self._log.event("info", "retry", attempt=self._tries, **fields)
+        self._log.event(
+            "info",
+            "retry",
+            attempt=self._tries,
+            wait=round(wait, 1),
+            budget_left=round(left),
+            reason=failure.reason,
+        )
         self.retries += 1
         self._log.pause(wait, self._clock.sleep)
         self._left -= wait

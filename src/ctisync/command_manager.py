@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from ctisync import __version__, tls
+from ctisync import __version__, hints, tls
 from ctisync.core.health import CheckResult, failed, ok, warning
 from ctisync.core.json_text import decode
 from ctisync.errors import CommandNotAccepted
@@ -85,7 +85,7 @@ class CommandManagerClient:
         try:
             yield self._within_timeout(_probe)
         except CommandNotAccepted as error:
-            hint = _NOBODY_THERE if error.hint == _STILL_OWED else error.hint
+            hint = _NOBODY_THERE if error.hint == _still_owed() else error.hint
             yield failed(_WHAT, error.message, hint)
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
@@ -101,7 +101,7 @@ class CommandManagerClient:
 
     def _late(self, server: str) -> CommandNotAccepted:
         message = f"{server}{_PATH}: no complete answer within {self.timeout:g} s"
-        return CommandNotAccepted(message, hint=_STILL_OWED)
+        return CommandNotAccepted(message, hint=_still_owed())
 
     def _first(self, ask: "Callable[[httpx.Client, str], _T]") -> _T:
         """Tries again only if certainly nothing was sent."""
@@ -134,13 +134,16 @@ class CommandManagerClient:
                     if not is_unsent or number == len(tries):
                         what = "cannot connect: " if is_unsent else ""
                         message = f"{server}{_PATH}: {what}{str(error) or type(error).__name__}"
-                        raise CommandNotAccepted(message, hint=_STILL_OWED) from error
+                        raise CommandNotAccepted(message, hint=_still_owed()) from error
                     self.clock.sleep(_PAUSE)
         raise AssertionError("the last try returns or raises")
 
 
 _NOBODY_THERE: Final = "check command_manager.url, and that it runs"
-_STILL_OWED: Final = "ctisync sync (keeps the content, and sends the command again)"
+
+
+def _still_owed() -> str:
+    return f"{hints.command('sync')} (keeps the content, and sends the command again)"
 
 
 def _post(client: "httpx.Client", url: str, body: bytes) -> None:
@@ -161,7 +164,7 @@ def _exchanged(client: "httpx.Client", method: str, url: str, body: bytes | None
                 break
     if reply.headers.get("content-encoding", "identity").lower() != "identity":
         raise CommandNotAccepted(
-            f"{url} answered {reply.status_code} with an unexpected encoding", hint=_STILL_OWED
+            f"{url} answered {reply.status_code} with an unexpected encoding", hint=_still_owed()
         )
     return reply.status_code, bytes(body_start)
 
@@ -212,4 +215,4 @@ def _what_to_do(status: int, text: bytes) -> str:
         return "check username and password_file of command_manager (or store)"
     if status == 404 or b"no handler found" in text:  # OpenSearch without the plugin answers 400
         return "check command_manager.url; without the plugin: command_manager.enabled = false"
-    return _STILL_OWED
+    return _still_owed()

@@ -29,8 +29,8 @@ import re
 from collections.abc import Iterable
 from typing import ClassVar, Final, Self
 
-from ctisync import __version__
-from ctisync.escaping import escape, one_line, quoted
+from ctisync import __version__, hints
+from ctisync.escaping import escape, one_line
 
 DONE: Final = 0
 BUG: Final = 1
@@ -39,15 +39,12 @@ BUG: Final = 1
 _WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10, 11)
 
 
-LOAD_ANEW: Final = "ctisync init-snapshot && ctisync sync"
-"""In a hint: the first command loads the snapshot, the second applies the changes after it."""
-
 _EACH_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class CtisyncError(Exception):
-    """An error for the operator: `message` says what is wrong and why, `hint` what to type (None:
-    `usual_hint`).
+    """An error for the operator: `message` says what is wrong and why, `hint` what to type (None: the usual
+    hint of the class).
 
     In a hint, `: `, `; ` or `, ` separates a command from other words; a remark in brackets may follow it.
     That way `tests/docs/hinted.py` finds the commands.
@@ -58,12 +55,16 @@ class CtisyncError(Exception):
 
     exit_code: ClassVar[int]
     transient: ClassVar[bool] = False
-    usual_hint: ClassVar[str | None] = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.message = one_line(message)
         super().__init__(self.message)
-        self.hint = self.usual_hint if hint is None else escape(hint)
+        self.hint = self.usual_hint() if hint is None else escape(hint)
+
+    @classmethod
+    def usual_hint(cls) -> str | None:
+        """What to type if there is nothing better to say."""
+        return None
 
     @property
     def kind(self) -> str:
@@ -98,7 +99,10 @@ class SettingsChanged(ConfigurationError):
 class AnotherPass(CtisyncError):
     exit_code = 4
     transient = True
-    usual_hint = "wait until it ends, then run the same command again"
+
+    @classmethod
+    def usual_hint(cls) -> str:
+        return "wait until it ends, then run the same command again"
 
 
 class FeedUnreachable(CtisyncError):
@@ -118,14 +122,17 @@ class SnapshotChanged(FeedUnreachable):
 
 class FeedRefused(CtisyncError):
     exit_code = 6
-    usual_hint = "try again later: ctisync sync (nothing was changed; only the feed can correct this)"
+
+    @classmethod
+    def usual_hint(cls) -> str:
+        return (
+            f"try again later: {hints.command('sync')} (nothing was changed; only the feed can correct this)"
+        )
 
 
 class SnapshotRefused(FeedRefused):
     """`body`: announced ETag and size of a refused download, to recognise it later; None if the refusal does
     not depend on the body. `limit`: the setting in `[limits]` that is exceeded, if it is that."""
-
-    usual_hint = f"try again later: ctisync sync (it loads the next snapshot); to retry this one: {LOAD_ANEW}"
 
     def __init__(
         self, message: str, *, hint: str | None = None, body: tuple[str | None, int | None] | None = None
@@ -135,10 +142,16 @@ class SnapshotRefused(FeedRefused):
         self.limit: str | None = None
 
     @classmethod
+    def usual_hint(cls) -> str:
+        later = f"try again later: {hints.command('sync')} (it loads the next snapshot)"
+        return f"{later}; to retry this one: {hints.load_anew()}"
+
+    @classmethod
     def over_limit(cls, limit: str, what: str) -> Self:
         """The error for a snapshot that exceeds a limit; `what` says how."""
         error = cls(
-            f"{what} (limits.{limit})", hint=f"if this is expected, raise limits.{limit}, then: {LOAD_ANEW}"
+            f"{what} (limits.{limit})",
+            hint=f"if this is expected, raise limits.{limit}, then: {hints.load_anew()}",
         )
         error.limit = limit
         return error
@@ -155,7 +168,10 @@ class Blocked(FeedRefused):
 class StoreUnavailable(CtisyncError):
     exit_code = 7
     transient = True
-    usual_hint = "check the store and its log, then: ctisync sync; stored data is unchanged"
+
+    @classmethod
+    def usual_hint(cls) -> str:
+        return f"check the store and its log, then: {hints.command('sync')}; stored data is unchanged"
 
 
 class CommandNotAccepted(CtisyncError):
@@ -173,18 +189,24 @@ class EmptyStore(CtisyncError):
 
 class HookFailed(CtisyncError):
     exit_code = 11
-    usual_hint = "run the hook by hand; the pass is done and does not run it again"
+
+    @classmethod
+    def usual_hint(cls) -> str:
+        return "run the hook by hand; the pass is done and does not run it again"
 
 
 class Unexpected(CtisyncError):
     """Another exception than a CtisyncError ended a command or a pass; it is the `__cause__`."""
 
     exit_code = BUG
-    usual_hint = "run the same command with -v, and report its output"
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(f"a bug in ctisync {__version__}: {in_words(error)}")
         self.__cause__ = error
+
+    @classmethod
+    def usual_hint(cls) -> str:
+        return "run the same command with -v, and report its output"
 
 
 def in_words(error: BaseException) -> str:
@@ -213,11 +235,6 @@ AFTER_STOP: Final = {"sync": _GOES_ON, "update": _GOES_ON, "init-snapshot": "run
 def after_request(consumer: object) -> str:
     """The same after ctisync has stored the request for an initialisation."""
     return f"the next ctisync sync continues the initialisation of {consumer}; --keep cancels it"
-
-
-def replace_command(consumer: object) -> str:
-    """The command that loads a consumer beside another one under its index, and moves the index to it."""
-    return f"ctisync init-snapshot --consumer {quoted(consumer)} --replace"
 
 
 def worst(codes: Iterable[int]) -> int:

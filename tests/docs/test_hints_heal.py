@@ -33,7 +33,7 @@ ONCE: Final = {
 
 HOLDS_A_COMMAND: Final = re.compile(
     r"\b(ctisync (?!that|with|--)|curl|mkdir|chmod|chown|rm |mv |ls -|df -|fuser|pip |timedatectl"
-    r"|LOAD_ANEW|SYNC|claimed|set_aside|remove_blocks|raise_shard_limit|template_hint|typed|next_command|replace_command)"
+    r"|hints\.|then_sync|claimed|set_aside|remove_blocks|raise_shard_limit|template_hint|typed|next_command|run\()"
 )
 """An expression that is a hint, and has something to type."""
 

@@ -366,4 +366,4 @@ def test_a_feed_whose_host_is_not_there_is_unreachable_as_ever(make_feed: MakeFe
 def test_a_host_that_a_settings_file_or_a_shell_would_read_otherwise_is_in_no_hint(host: str) -> None:
     with pytest.raises(SnapshotRefused, match="is not the feed's host") as caught:
         Reach("https://cti.example/api").check(f"https://{host}/1.zip")
-    assert caught.value.hint == SnapshotRefused.usual_hint
+    assert caught.value.hint == SnapshotRefused.usual_hint()

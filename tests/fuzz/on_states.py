@@ -15,7 +15,8 @@ from ctisync.commands.status.read import ConsumerStatus, Status
 from ctisync.core.model import Consumer
 from ctisync.core.pass_plan import plan_pass
 from ctisync.core.steps import Mode, Policy
-from ctisync.errors import LOAD_ANEW, CtisyncError
+from ctisync.errors import CtisyncError
+from ctisync.hints import load_anew
 from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.lease import can_take_over, work_of
 from ctisync.stores.opensearch.refusals import Curl
@@ -124,7 +125,7 @@ def _played(path: Path) -> None:
     if error is None:
         return
     check_printed(error)
-    if LOAD_ANEW in (error.hint or ""):
+    if load_anew() in (error.hint or ""):
         for mode in ("init-snapshot", "sync"):
             assert (failed := _passed(store, mode)) is None, f"{error.message}: {failed}"
         history = server().history

@@ -81,7 +81,9 @@ class WarmProcess:
         """The exit code of each job, some of which run at the same time. Raises TimeoutError."""
         self._stdin.write(json.dumps(jobs).encode() + b"\n")
         self._stdin.flush()
-        if not select.select([self._stdout], [], [], timeout)[0]:
+        waiting = select.poll()  # `select` takes no file descriptor above 1023
+        waiting.register(self._stdout, select.POLLIN)
+        if not waiting.poll(timeout * 1000):
             self._process.kill()
             raise TimeoutError(f"{[job['arguments'] for job in jobs]}: not done after {timeout:.0f} s")
         codes: list[int] = json.loads(self._stdout.readline())

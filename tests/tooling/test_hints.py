@@ -19,9 +19,11 @@ OURS: Final = {
     "quoted": "a word for a shell, or a name for one",
     "', '.join(map(quoted, near))": "the same",
     "' or '.join(OUR_INDICES)": "names of our own",
-    "LOAD_ANEW": "a text of our own",
+    "hints.load_anew()": "a text of our own",
+    "hints.replace(consumer)": "the same, quoted there",
     "policy.mode": "a subcommand",
-    "SYNC": "the same",
+    "status": "what `hints.command` writes",
+    "then_sync()": "the same",
     "typed": "what Curl writes, which quotes",
     "url_forms": "a text of our own",
     "_ELSEWHERE": "the same",
@@ -38,7 +40,6 @@ OURS: Final = {
     "_NO_SUBSCRIPTION": "a text of our own",
     "command": "the same",
     "entry": "matches links._NAME",
-    "errors.replace_command(consumer)": "a text of our own, quoted there",
     "consumer.index": "matches checks._INDEX_NAME",
     "key": "a variable of ours",
     "commands": "what Curl writes, which quotes",
@@ -108,13 +109,28 @@ def hints_in(node: ast.AST) -> list[ast.expr]:
             return []
 
 
+COMMAND: Final = ("hints.command", "command")
+
+
 def put_in(hint: ast.AST) -> Iterator[str]:
-    """What an f-string in it has between braces; what is quoted is looked at no further."""
-    if isinstance(hint, ast.FormattedValue):
-        yield ast.unparse(hint.value)
-    elif not (isinstance(hint, ast.Call) and ast.unparse(hint.func) == "quoted"):
-        for inner in ast.iter_child_nodes(hint):
-            yield from put_in(inner)
+    """What an f-string in it has between braces, or a command that it names; what is quoted is looked at no
+    further."""
+    match hint:
+        case ast.FormattedValue(value=ast.Call() as call) if ast.unparse(call.func) in COMMAND:
+            yield from put_in(call)
+        case ast.FormattedValue():
+            yield ast.unparse(hint.value)
+        case ast.Call() if ast.unparse(hint.func) in COMMAND:
+            for each in hint.args:
+                if isinstance(each, ast.Name | ast.Attribute):
+                    yield ast.unparse(each)
+                else:
+                    yield from put_in(each)
+        case ast.Call() if ast.unparse(hint.func) == "quoted":
+            pass
+        case _:
+            for inner in ast.iter_child_nodes(hint):
+                yield from put_in(inner)
 
 
 def is_ours(expression: str) -> bool:

@@ -1,10 +1,8 @@
 """One call of a command: the options that commands share, and the settings and consumers that they select."""
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from functools import partial
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,6 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from ctisync import hints
 from ctisync.cli.app import HelpGroup, app
 from ctisync.console import Console, Format, rfc3339
 from ctisync.core.model import Consumer
@@ -115,7 +114,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
                 "content-hidden",
                 consumer=str(consumer),
                 why=f"a role hides {hidden} from your user: counts and records cover only the visible part",
-                hint="ctisync doctor",
+                hint=hints.command("doctor"),
             )
 
 
@@ -156,12 +155,8 @@ class CommonOptions(msgspec.Struct, frozen=True):
         UsageError for -v with -q."""
         if self.verbose and self.quiet:
             raise UsageError("-v and -q cannot be combined", hint=f"{self.context.command_path} -v")
-        repeated = {}
-        if self.config is not None:
-            repeated["--config"] = f"--config {quoted(self.config)}"
-        if self.consumer:
-            repeated["--consumer"] = " ".join(f"--consumer {quoted(each)}" for each in self.consumer)
-        self.console.hint = partial(with_options, options=repeated)
+        hints.repeat("--config", () if self.config is None else (self.config,))
+        hints.repeat("--consumer", self.consumer or ())
         source: Any = self.context.get_parameter_source("log_format")
         self.console.configure(
             least="debug" if self.verbose else "warning" if self.quiet else "info",
@@ -229,36 +224,6 @@ def command(
         return function
 
     return registered
-
-
-_WITH_CONSUMER: Final = frozenset(
-    ("sync", "update", "init-snapshot", "status", "export", "show", "verify", "history", "log", "doctor")
-)
-CARRIED: Final = {
-    "--config": _WITH_CONSUMER | {"forget", "plans", "config show", "config get", "config check"},
-    "--consumer": _WITH_CONSUMER,
-}
-"""The commands that accept each option that hints repeat. (The `--consumer` of `forget` is another option: it
-names what is removed.)"""
-
-_COMMAND: Final = re.compile(rf"(?<![\w/.-])ctisync ({'|'.join(sorted(CARRIED['--config']))})(?![\w-])")
-
-
-def with_options(hint: str, options: Mapping[str, str]) -> str:
-    """The hint, in which each command of ctisync repeats the options that it accepts, behind its name.
-
-    `options`: as they are typed, by their names. One that a hint has there already stays.
-    """
-
-    def repeated(match: re.Match[str]) -> str:
-        added = [
-            option
-            for name, option in options.items()
-            if match[1] in CARRIED[name] and not hint.startswith(f" {name} ", match.end())
-        ]
-        return " ".join((match[0], *added))
-
-    return _COMMAND.sub(repeated, hint)
 
 
 def consumer_named(name: str, consumers: Iterable[Consumer]) -> Consumer | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 import typer
 
+from ctisync import hints
 from ctisync.cli.app import HelpGroup, app
 from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, command, json_fields, print_document
 from ctisync.core.catalog import Plan, as_toml
@@ -157,9 +158,9 @@ def _values(loaded: LoadedSettings, name: str | None = None, command: str = "sho
 
         near = get_close_matches(name, [each.name for each in values + parts], n=1)
         hint = (
-            f"ctisync config {command} {quoted(near[0])}"
+            hints.command(f"config {command}", quoted(near[0]))
             if near
-            else "ctisync config show (lists all settings)"
+            else f"{hints.command('config show')} (lists all settings)"
         )
         raise UsageError(f"unknown setting {name}", hint=hint)
     return chosen
@@ -191,11 +192,11 @@ def _as_value(loaded: LoadedSettings, name: str) -> str:
     values = _values(loaded, name, "get")
     one = values[0]
     if values != [one] or one.name != name or _settings_in(one) != [one]:
-        raise UsageError(f"{name} is not a single setting", hint=f"ctisync config show {quoted(name)}")
+        raise UsageError(f"{name} is not a single setting", hint=hints.command("config show", quoted(name)))
     if isinstance(one.value, Secret | dict):
         raise UsageError(
             f"{name} is a secret; ctisync does not print it",
-            hint=f"ctisync config show {quoted(name)} (prints its source)",
+            hint=f"{hints.command('config show', quoted(name))} (prints its source)",
         )
     return "\n".join(map(escape, map(_as_word, one.value if isinstance(one.value, tuple) else [one.value])))
 

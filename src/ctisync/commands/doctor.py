@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync import __version__, wiring
+from ctisync import __version__, hints, wiring
 from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, command, json_fields, print_document
 from ctisync.commands.status import judge
 from ctisync.commands.status.read import ConsumerStatus, consumer_status
@@ -108,7 +108,7 @@ def _hurried(settings: Settings) -> Settings:
 
 
 def _fit_to_show(result: CheckResult, console: Console) -> CheckResult:
-    hint = None if result.hint is None else console.hint(escape(console.masked(result.hint)))
+    hint = None if result.hint is None else escape(console.masked(result.hint))
     return msgspec.structs.replace(result, text=one_line(console.masked(result.text)), hint=hint)
 
 
@@ -184,7 +184,7 @@ def _store(
 def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:
     now, state = clock.now(), one.state
     code, why = judge.judge(one, judge.USUAL_THRESHOLDS, now)
-    hint = judge.next_command(one, now) or judge.despite_cooldown("ctisync sync", state, now)
+    hint = judge.next_command(one, now) or judge.run(state, now)
     if code == judge.OK:
         yield ok("content", why, about=one.consumer)
     elif code == judge.CRITICAL and (state.content or state.phase == "blocked"):
@@ -193,7 +193,9 @@ def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:
         yield warning("content", why, hint, about=one.consumer)
     if (cooldown := state.cooldown_at(now)) is not None:
         text = f"cool-down of the feed until {rfc3339(cooldown.until)}: {cooldown.reason}"
-        yield warning("cooldown", text, "wait until then, or: ctisync sync --now", about=one.consumer)
+        yield warning(
+            "cooldown", text, f"wait until then, or: {hints.command('sync', '--now')}", about=one.consumer
+        )
 
 
 def _command_manager(settings: Settings, clock: Clock) -> Iterator[CheckResult]:

@@ -10,6 +10,7 @@ from typing import Annotated, BinaryIO, Final
 
 import typer
 
+from ctisync import hints
 from ctisync.cli.invocation import CommonOptions, Invocation, JsonLinesOption, command
 from ctisync.core.difference import Difference, NoExport, differences
 from ctisync.core.model import Consumer
@@ -36,7 +37,7 @@ def export(
     consumer = invocation.only_consumer("export writes")
     path = output or STDOUT
     name = "standard output" if path == STDOUT else path
-    errors = named_write_errors(name, hint="ctisync export --output FILE")
+    errors = named_write_errors(name, hint=hints.command("export", "--output FILE"))
     with opened_store(invocation.settings, invocation.clock) as store, errors, atomic_write(path) as file:
         _write(invocation, store, consumer, file)
     return DONE

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from ctisync import hints
 from ctisync.cli.invocation import CLOCK, CommonOptions, DryRunOption, command, consumer_named
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.words import bytes_as_text, counted
@@ -51,7 +52,7 @@ def forget(
         names = ", ".join(map(str, settings.followed))
         raise UsageError(
             f"forget needs the name of the consumer to remove; configured: {names}",
-            hint=f"ctisync forget --consumer {quoted(settings.followed[0])}",
+            hint=hints.command("forget", f"--consumer {quoted(settings.followed[0])}"),
         )
     data = _read(settings, consumer)
     if dry_run:
@@ -93,14 +94,14 @@ def _removed_consumer(name: str, settings: Settings) -> Consumer:
     try:
         check_consumers((consumer,), "--consumer")
     except ConfigurationError as error:
-        hint = f"ctisync forget --consumer {quoted(settings.followed[0])}"
+        hint = hints.command("forget", f"--consumer {quoted(settings.followed[0])}")
         raise UsageError(error.message, hint=hint) from error
     return consumer
 
 
 def _confirm(data: StoredData) -> None:
     """Raises UsageError unless you answer yes."""
-    command = f"ctisync forget --consumer {quoted(data.consumer)} --yes"
+    command = hints.command("forget", f"--consumer {quoted(data.consumer)} --yes")
     answer = confirm("\n".join(map(escape, _lines(data))), "Remove all of this permanently? [y/N] ")
     if answer is None:
         raise UsageError("forget needs a terminal to ask for confirmation", hint=command)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TextIO
 import msgspec
 import typer
 
-from ctisync import __version__
+from ctisync import __version__, hints
 from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonOption, command, print_document
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
@@ -67,7 +67,7 @@ def history(
 ) -> int:
     """Show the last passes, newest first: result, duration, and offsets behind."""
     if html is not None and as_json:
-        raise UsageError("--html and --json cannot be combined", hint="ctisync history --json")
+        raise UsageError("--html and --json cannot be combined", hint=hints.command("history", "--json"))
     most = last or (20 if html is None and not as_json else MOST_PASSES)
     passes = read_history(options.invocation(), most)
     if html is not None:
@@ -227,7 +227,7 @@ Span = tuple[datetime, datetime]
 def write_page(history: History, now: datetime, path: Path) -> None:
     """Writes the page atomically. Raises UsageError."""
     page = _as_page(history, now)
-    with named_write_errors(path, hint="ctisync history --html FILE"), atomic_write(path) as file:
+    with named_write_errors(path, hint=hints.command("history", "--html FILE")), atomic_write(path) as file:
         file.write(page.encode())
 
 

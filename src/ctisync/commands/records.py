@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from ctisync import hints
 from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonLinesOption, JsonOption, command
 from ctisync.console import rfc3339
 from ctisync.core import wire
@@ -64,7 +65,7 @@ def show(
             print_json(as_stored(line))
         else:
             owner = consumer if len(invocation.consumers) > 1 else None
-            print_result("\n" * (number > 0) + as_text(line, invocation.console.hint, owner))
+            print_result("\n" * (number > 0) + as_text(line, owner))
     if missing is not None:
         raise missing
     return DONE
@@ -144,16 +145,16 @@ def as_stored(line: bytes) -> str:
     return msgspec.json.format(line).decode()
 
 
-def as_text(line: bytes, hint: Callable[[str], str] = str, owner: Consumer | None = None) -> str:
-    """The main facts of the record; `hint` formats the command that shows all of it. `owner`: its consumer,
+def as_text(line: bytes, owner: Consumer | None = None) -> str:
+    """The main facts of the record. `owner`: its consumer,
     to be named."""
     try:
         facts = record_facts(line)
     except ValueError:  # a number beyond all bounds, which a load does not decode
         record = wire.record(line)
-        command = hint(_json_command(record.name))
+        command = _json_command(record.name)
         return f"{escape(record.name)}   offset {record.offset:,}\n  full record  {escape(command)}"
-    command = hint(_json_command(facts.name))
+    command = _json_command(facts.name)
     head = [f"{facts.name}   offset {facts.offset:,}"]
     if owner is not None:
         head.append(f"of {owner}")
@@ -237,7 +238,7 @@ def _first(texts: list[str], command: str) -> list[str]:
 def _json_command(name: str) -> str:
     """The command that shows the whole record."""
     word = quoted(name)
-    return f"ctisync show --json -- {word}" if name.startswith("-") else f"ctisync show {word} --json"
+    return hints.command("show", f"--json -- {word}" if name.startswith("-") else f"{word} --json")
 
 
 def _rows(label: str, texts: Iterable[str], width: int) -> Iterator[str]:

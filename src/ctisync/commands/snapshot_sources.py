@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ctisync import hints
 from ctisync.cli.invocation import Invocation
 from ctisync.core.catalog import Packaged, WrongManifest, manifest_entries, mentions_snapshots, packaged
 from ctisync.core.model import Consumer, Json
@@ -98,7 +99,7 @@ def sources_to_load(invocation: Invocation, location: str, offset: int | None) -
     elif os.path.isdir(path := expand_home(Path(location), "--from")):  # noqa: PTH112  # for any name
         raise UsageError(
             f"--offset is the offset of one snapshot, and {path} is a folder",
-            hint=f"ctisync init-snapshot --from {quoted(path)}",
+            hint=hints.command("init-snapshot", f"--from {quoted(path)}"),
         )
     return [SnapshotSource(invocation.only_consumer("--from loads"), location, offset=offset)]
 
@@ -218,8 +219,9 @@ class _Package:
         """A hint: what to do, or, for a load, how to pass the offset."""
         if self._option != "--from":
             return instead
-        named = " --consumer NAME" if len(self._consumers) > 1 else ""
-        return f"{instead}, or pass its offset: ctisync init-snapshot{named} --from {file} --offset N"
+        named = "--consumer NAME " if len(self._consumers) > 1 else ""
+        load = hints.command("init-snapshot", f"{named}--from {file} --offset N")
+        return f"{instead}, or pass its offset: {load}"
 
 
 @contextmanager

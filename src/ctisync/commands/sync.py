@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from ctisync import hints
 from ctisync.cli.invocation import (
     CommonOptions,
     DryRunOption,
@@ -112,7 +113,9 @@ def init_snapshot(
         invocation = msgspec.structs.replace(invocation, option="--from")
         return _load_snapshots(invocation, source, offset, dry_run=dry_run)
     if offset is not None:
-        raise UsageError("--offset needs --from", hint="ctisync init-snapshot --from FILE --offset N")
+        raise UsageError(
+            "--offset needs --from", hint=hints.command("init-snapshot", "--from FILE --offset N")
+        )
     return plan_passes(invocation) if dry_run else run_passes(invocation)
 
 
@@ -155,8 +158,8 @@ def _check_offset(offset: int, last_offset: int | None, settings: Settings) -> N
         raise FeedRefused(
             f"offset {offset} of the snapshot is more than {most} above the last known offset of the feed, "
             f"{last_offset} (limits.offsets_ahead)",
-            hint="pass the correct offset: ctisync init-snapshot --from FILE --offset N; if it is correct, "
-            "raise limits.offsets_ahead",
+            hint=f"pass the correct offset: {hints.command('init-snapshot', '--from FILE --offset N')}; "
+            "if it is correct, raise limits.offsets_ahead",
         )
 
 
@@ -179,7 +182,7 @@ def _plan_loads(
     if len(files) < len(sources):
         raise UsageError(
             "--dry-run downloads nothing: pass a file, not an address",
-            hint="ctisync init-snapshot --from FILE --dry-run",
+            hint=hints.command("init-snapshot", "--from FILE --dry-run"),
         )
 
     def plan(consumer: Consumer) -> str:

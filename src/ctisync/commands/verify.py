@@ -1,6 +1,6 @@
 """`ctisync verify`: check the stored content and state. The audit itself is in `verify.audit`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -56,7 +56,7 @@ def verify(
     if as_json:
         consumers = [_document(one) for one in result.verifications]
         print_document({"store": result.store, "consumers": consumers})
-    elif text := _as_text(result, invocation.console.hint, quiet=options.quiet):
+    elif text := _as_text(result, quiet=options.quiet):
         print_result(text)
     _raise_for(result)
     return DONE
@@ -146,8 +146,8 @@ def _raise_for(result: VerifyResult) -> None:
             raise no_content(result.store, one.consumer, one.state)
 
 
-def _as_text(result: VerifyResult, hint: Callable[[str], str], *, quiet: bool) -> str:
-    """One line per check, then its findings, a limited number of each kind; `hint` formats a hint. `quiet`:
+def _as_text(result: VerifyResult, *, quiet: bool) -> str:
+    """One line per check, then its findings, a limited number of each kind. `quiet`:
     only checks with findings; without a difference, nothing."""
     shown = [one for one in result.verifications if one.differences or not quiet]
     lines = [f"store  {result.store}"] if shown or not quiet else []
@@ -158,7 +158,7 @@ def _as_text(result: VerifyResult, hint: Callable[[str], str], *, quiet: bool) -
         for each in one.checks:
             if quiet and not (each.differences or each.notes):  # a note may explain a difference
                 continue
-            lines.append(f"  {each.check:<12} {_summary(each, hint)}".rstrip())
+            lines.append(f"  {each.check:<12} {_summary(each)}".rstrip())
             lines += _findings(one, each)
     return "\n".join(map(escape, lines))
 
@@ -169,11 +169,11 @@ def _content(one: Verification) -> str:
     return f"offset {one.state.offset:,}, {counted(one.records, 'record')}"
 
 
-def _summary(each: CheckSummary, hint: Callable[[str], str]) -> str:
+def _summary(each: CheckSummary) -> str:
     text = f"differs: {each.differences:,}" if each.differences else "ok"
     if each.notes:
         text += f", notes: {each.notes:,}"
-    return text if each.hint is None else f"{text:<28} try: {hint(each.hint)}"
+    return text if each.hint is None else f"{text:<28} try: {each.hint}"
 
 
 def _findings(one: Verification, check: CheckSummary) -> Iterator[str]:

@@ -55,8 +55,6 @@ class Console:
         self._pass: dict[str, Any] = {}
         self._writing = Lock()
         self._why_again = ""
-        self.hint: Callable[[str], str] = str
-        """Formats a hint for display."""
         self.after_stop: Callable[[], str] = lambda: ""
         """What happens next if a signal stops the command now."""
 
@@ -101,8 +99,6 @@ class Console:
             return
         if self._format in ("json", "journal") or event == "pass-begun":
             fields = {**self._pass, **fields}
-        if fields.get("hint"):
-            fields["hint"] = self.hint(fields["hint"])
         time = rfc3339(self._clock.now())
         match self._format:
             case "sentences":
@@ -148,7 +144,6 @@ class Console:
                 "error", "failed", message=message, hint=hint, error=kind, exit_code=code, traceback=trace
             )
             return
-        hint = self.hint(hint) if hint else None
         words = [f"ctisync: {one_line(message)}", *([_try(hint)] if hint else [])]
         if self._format == "journal":
             fields = {"event": "failed", **self._pass, "error": kind, "exit_code": code, "hint": hint}

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from ctisync import hints
 from ctisync.core.model import Consumer, Write
 from ctisync.core.state import ConsumerState
 from ctisync.errors import EmptyStore
@@ -54,8 +55,8 @@ def no_content(store: str, consumer: Consumer, state: ConsumerState) -> EmptySto
     if state.occupant is not None:
         return EmptyStore(
             f"readers of {consumer.index} find the content of {state.occupant}, not that of {consumer}",
-            hint="ctisync status",
+            hint=hints.command("status"),
         )
     if state.content and state.index_elsewhere(consumer) is None:
-        return EmptyStore(f"the content of {consumer} is gone from {store}", hint="ctisync sync")
-    return EmptyStore(f"{store} holds no content of {consumer} yet", hint="ctisync sync")
+        return EmptyStore(f"the content of {consumer} is gone from {store}", hint=hints.command("sync"))
+    return EmptyStore(f"{store} holds no content of {consumer} yet", hint=hints.command("sync"))

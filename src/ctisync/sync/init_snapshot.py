@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from contextlib import closing
 
+from ctisync import hints
 from ctisync.core.model import Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.core.steps import Initialise
 from ctisync.core.words import counted
-from ctisync.errors import LOAD_ANEW, ConfigurationError, SnapshotChanged, SnapshotRefused
+from ctisync.errors import ConfigurationError, SnapshotChanged, SnapshotRefused
 from ctisync.ports import SnapshotFile, Writer
 from ctisync.sync.parts import Parts
 
@@ -82,7 +83,7 @@ def _load(parts: Parts, writer: Writer, step: Initialise, file: SnapshotFile) ->
             raise ConfigurationError(
                 f"{consumer}: no record of the snapshot ({counted(total, 'record')}) has a name that "
                 f"matches resources = {list(consumer.resources)}",
-                hint=f"correct `resources` of this consumer in the settings, then: {LOAD_ANEW}",
+                hint=f"correct `resources` of this consumer in the settings, then: {hints.load_anew()}",
             )
         stored = load.publish(writer.state.initialised(step.snapshot, consumer, parts.clock.now()))
     if load.ambiguous:

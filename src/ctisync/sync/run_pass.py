@@ -8,13 +8,13 @@ store's lease; otherwise it keeps the lease to its end.
 from contextlib import ExitStack
 from datetime import datetime
 
-from ctisync import errors
+from ctisync import errors, hints
 from ctisync.core import steps
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import ApplyRange, End, Initialise, Policy, SoFar, Step, cooldown_end, next_step
-from ctisync.errors import LOAD_ANEW, CommandNotAccepted, CtisyncError, FeedRefused, FeedUnreachable
+from ctisync.errors import CommandNotAccepted, CtisyncError, FeedRefused, FeedUnreachable
 from ctisync.ports import Level, SnapshotFile, Writer
 from ctisync.sync.init_snapshot import init_snapshot
 from ctisync.sync.parts import Parts
@@ -88,7 +88,7 @@ class _Pass:
             raise CommandNotAccepted(
                 f"{self.consumer}: the content is current, but the Command Manager did not accept the "
                 "update command",
-                hint="ctisync status (the command is still owed; the next pass sends it again)",
+                hint=f"{hints.command('status')} (the command is still owed; the next pass sends it again)",
             )
 
     def _perform_steps(self) -> End:
@@ -250,7 +250,7 @@ class _Pass:
 def _cooldown_hint(state: ConsumerState, policy: Policy) -> str | None:
     """The hint during a cool-down."""
     when = "that" if state.cooldown is None else cooldown_end(state.cooldown)
-    hint = f"run the same command after {when}, or at once: ctisync {policy.mode} --now"
+    hint = f"run the same command after {when}, or at once: {hints.command(policy.mode, '--now')}"
     cron = "" if policy.tolerate_cooldown else "; for cron, --tolerate-cooldown makes it exit code 0"
     return _or_keep(hint + cron, state)
 
@@ -260,7 +260,7 @@ def _or_keep(hint: str | None, state: ConsumerState) -> str | None:
     continue."""
     if state.requested is None or state.offset == 0:
         return hint
-    give_up = "to cancel the requested initialisation: ctisync sync --keep"
+    give_up = f"to cancel the requested initialisation: {hints.command('sync', '--keep')}"
     return give_up if hint is None else f"{hint}; {give_up}"
 
 
@@ -271,28 +271,31 @@ def bad_end(
     why = f"{consumer}: {end.why}"
     match end.outcome:
         case "went-back":
-            hint = f'{LOAD_ANEW} (loads the feed\'s snapshot again; or set on_feed_reset = "init")'
+            hint = f'{hints.load_anew()} (loads the feed\'s snapshot again; or set on_feed_reset = "init")'
             return FeedRefused(f"{why}; nothing was changed", hint=hint)
         case "too-far":
-            hint = f"if this is expected, raise limits.offsets_ahead, or: {LOAD_ANEW}"
+            hint = f"if this is expected, raise limits.offsets_ahead, or: {hints.load_anew()}"
             return FeedRefused(f"{why}; nothing was changed", hint=hint)
         case "state-wrong":
-            return errors.StoreUnavailable(why, hint=f"{LOAD_ANEW} (loads the content again)")
+            return errors.StoreUnavailable(why, hint=f"{hints.load_anew()} (loads the content again)")
         case "settings":
-            hint = f"{LOAD_ANEW} (loads the content again with these settings), or undo the change"
+            hint = f"{hints.load_anew()} (loads the content again with these settings), or undo the change"
             return errors.SettingsChanged(why, hint=hint)
         case "replaced":
-            hint = f"{errors.replace_command(consumer)} (loads it beside the other one, then moves "
+            hint = f"{hints.replace(consumer)} (loads it beside the other one, then moves "
             hint += f"{consumer.index} to it), or set consumers[].index to another name"
             return errors.SettingsChanged(why, hint=hint)
         case "blocked":
-            hint = "ctisync sync (sync can initialise, update cannot); ctisync status shows what blocks"
+            status = hints.command("status")
+            hint = f"{hints.command('sync')} (sync can initialise, update cannot); {status} shows what blocks"
             if policy.mode != "update":
-                hint = "ctisync status (shows what blocks); passes continue once the feed offers another "
-                hint += "change or a new snapshot"
+                hint = (
+                    f"{status} (shows what blocks); passes continue once the feed offers another change or "
+                )
+                hint += "a new snapshot"
             return errors.Blocked(why, hint=hint)
         case "empty":
-            return errors.EmptyStore(why, hint="ctisync sync")
+            return errors.EmptyStore(why, hint=hints.command("sync"))
         case "cooldown" if not policy.tolerates(state, now):
             old = "; the content is too old to tolerate that (hooks.stale_after)"
             why += old if policy.tolerate_cooldown else ""

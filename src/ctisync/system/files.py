@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+from ctisync import hints
 from ctisync.errors import ConfigurationError, CtisyncError, UsageError
 from ctisync.escaping import quoted
 
@@ -142,7 +143,7 @@ def to_chown(path: Path) -> str | None:
     if not others:
         return None
     names = " ".join(quoted(each) for each in sorted(others))
-    return f"sudo chown {os.geteuid()}:{os.getegid()} {names}; then: ctisync sync"
+    return f"sudo chown {os.geteuid()}:{os.getegid()} {names}; then: {hints.command('sync')}"
 
 
 def _is_of_another(status: os.stat_result) -> bool:

@@ -13,6 +13,7 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
+from ctisync import hints
 from ctisync.core.health import CheckResult, failed, ok
 from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer
@@ -134,7 +135,7 @@ def _named_errors(path: Path) -> Iterator[None]:
     except UntrustedFile as error:
         raise StoreUnavailable(
             f"cannot use the lock file {path}: {error.strerror}",
-            hint=to_chown(path) or f"while no pass runs: rm {quoted(path)}; then: ctisync sync",
+            hint=to_chown(path) or f"while no pass runs: rm {quoted(path)}; then: {hints.command('sync')}",
         ) from error
     except OSError as error:
         if not path.parent.exists():

@@ -4,12 +4,13 @@
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
+from ctisync import hints
 from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, command, json_fields, print_document
 from ctisync.commands.status import judge, read
 from ctisync.commands.status.judge import ago, describe_work, next_command
@@ -76,11 +77,13 @@ def status(
 ) -> int:
     """Show what is stored, how old it is, and problems. Changes nothing."""
     if check and as_json:
-        raise UsageError("--check and --json cannot be combined", hint="ctisync status --json")
+        raise UsageError("--check and --json cannot be combined", hint=hints.command("status", "--json"))
     try:
         limits = judge.thresholds(warn_behind, crit_behind, warn_age, crit_age)
         if limits != judge.USUAL_THRESHOLDS and not check:
-            raise UsageError("--warn-... and --crit-... need --check", hint="ctisync status --check")
+            raise UsageError(
+                "--warn-... and --crit-... need --check", hint=hints.command("status", "--check")
+            )
         invocation = options.invocation()
         within = timeout or (read.CHECK_TIMEOUT if check else read.USUAL_TIMEOUT)
         result = read.read_status(invocation, remote=remote, certificates=check, within=within)
@@ -93,7 +96,7 @@ def status(
     if as_json:
         print_document(as_document(result))
     else:
-        print_drawn(as_table(result, sys.stdout, CLOCK.now(), invocation.console.hint))
+        print_drawn(as_table(result, sys.stdout, CLOCK.now()))
     if result.unreadable:
         raise result.unreadable[0].error
     return DONE
@@ -105,15 +108,15 @@ def _print_check(options: CommonOptions, line: str, code: int) -> int:
     return code
 
 
-def as_table(status: Status, stream: TextIO, now: datetime, hint: Callable[[str], str] = str) -> Drawn:
-    """One block per consumer, in the width and colours that `stream` supports; `hint` formats a hint."""
+def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
+    """One block per consumer, in the width and colours that `stream` supports."""
     from ctisync.commands.printing import block, cell, drawn  # only a table needs rich, which takes long
 
     def draw(console: "Console") -> None:
         def type_next(label: str, command: str | None) -> None:
             """Without line breaks, however narrow the terminal is: you would type them, too."""
             if command is not None:
-                console.print(cell(f"{label}: {hint(command)}"), soft_wrap=True)
+                console.print(cell(f"{label}: {command}"), soft_wrap=True)
 
         console.print(cell(f"store  {status.store}"))
         for refusal in status.refusals:
@@ -129,13 +132,13 @@ def as_table(status: Status, stream: TextIO, now: datetime, hint: Callable[[str]
             command = next_command(one, now)
             type_next("  try", command)
             if command is None and one.state.cooldown_at(now) is not None:
-                type_next("  to check now", "ctisync sync --now")
+                type_next("  to check now", hints.command("sync", "--now"))
         for each in status.unconfigured:
             console.print()
             replaced = "" if each.replaced_by is None else f" and replaced by {each.replaced_by}"
             type_next(
                 f"{each.consumer} is stored, but not configured{replaced}; to remove it",
-                f"ctisync forget --consumer {quoted(each.consumer)}",
+                hints.command("forget", f"--consumer {quoted(each.consumer)}"),
             )
 
     return drawn(stream, draw)

@@ -4,13 +4,12 @@
 the table of `status` use parts of it.
 """
 
-import re
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import msgspec
 
-from ctisync import errors
+from ctisync import errors, hints
 from ctisync.commands.status.read import ConsumerStatus, Status, UnreadableConsumer
 from ctisync.console import rfc3339
 from ctisync.core.health import CLOCKS_APART, judge_end
@@ -29,14 +28,7 @@ UNKNOWN: Final = 3
 _NAMES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _WORST_FIRST: Final = (CRITICAL, UNKNOWN, WARNING, OK)
 
-_PASS: Final = re.compile(r"ctisync (?:sync|init-snapshot)\b")
-
 _T = TypeVar("_T", int, timedelta)
-_FUTURE: Final = (
-    "a time in the state is in the future: a clock was wrong, so the age of the content is unknown; "
-    "ctisync sync corrects it"
-)
-"""UNKNOWN, as if the feed was never asked: a warning would claim that the content is only a little old."""
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +102,6 @@ def _judge_unreadable(one: UnreadableConsumer) -> tuple[int, str]:
 
 def _judge_readable(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
     code, why = judge(one, limits, now)
-    why = despite_cooldown(why, one.state, now)
     if code != OK and one.work is not None:
         return code, f"{why} (running: {describe_work(one.work, now)})"
     return code, why
@@ -119,7 +110,7 @@ def _judge_readable(one: ConsumerStatus, limits: Thresholds, now: datetime) -> t
 def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
     """The exit code for one consumer, and the reason."""
     state = one.state
-    if (why := _not_the_content(one)) is not None:
+    if (why := _not_the_content(one, now)) is not None:
         return CRITICAL, why
     if state.phase == "blocked" and state.failed is not None:
         return CRITICAL, f"blocked by change {state.failed.offset} of {state.failed.resource}"
@@ -139,19 +130,20 @@ def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, 
     return (code, why) if code != OK else _judge_last_pass(one, now) or (OK, why)
 
 
-def _not_the_content(one: ConsumerStatus) -> str | None:
+def _not_the_content(one: ConsumerStatus, now: datetime) -> str | None:
     """Why readers do not have the content that the state names, or no pass can go on from it."""
+    sync, load = (run(one.state, now, name) for name in ("sync", "init-snapshot"))
     if (wrong := contradiction(one.state)) is not None:
-        return f"{wrong}; ctisync init-snapshot loads the content again"
+        return f"{wrong}; {load} loads the content again"
     if one.state.occupant is not None:
         return f"{one.consumer.index} has the content of {one.state.occupant}"
     if one.gone:
-        return "another program removed the content; ctisync sync loads it again"
+        return f"another program removed the content; {sync} loads it again"
     if one.moved is not None:
         moved = f"alias {one.consumer.index} points to {one.moved.to}, but the state names {one.moved.was}"
-        return f"{moved}; ctisync sync loads the content again"
+        return f"{moved}; {sync} loads the content again"
     if one.records == 0:
-        return "the content has no records; ctisync init-snapshot loads it again"
+        return f"the content has no records; {load} loads it again"
     return None
 
 
@@ -159,7 +151,7 @@ def _judge_last_pass(one: ConsumerStatus, now: datetime) -> tuple[int, str] | No
     """Warns at once if the store failed the last pass. A feed that does not answer only raises the age."""
     if one.unrecorded_at is not None:
         why = f"a pass {ago(one.unrecorded_at, now)} left no entry in the history"
-        return WARNING, f"{why}; check its log, then: ctisync sync"
+        return WARNING, f"{why}; check its log, then: {run(one.state, now)}"
     if one.failure is not None and one.failure.exit_code == errors.StoreUnavailable.exit_code:
         return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.failure_reason}"
     return None
@@ -168,7 +160,7 @@ def _judge_last_pass(one: ConsumerStatus, now: datetime) -> tuple[int, str] | No
 def _judge_without_feed(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
     """For a content that was loaded on a host without access to the feed."""
     if has_future_time(state, now):
-        return UNKNOWN, _FUTURE
+        return UNKNOWN, _future_time(state, now)
     never = "was never asked" if state.unanswered_at is None else "never answered"
     why = f"offset {state.offset}, the feed {never}"
     loaded = _age_begins(state, limits)
@@ -176,6 +168,12 @@ def _judge_without_feed(state: ConsumerState, limits: Thresholds, now: datetime)
         return UNKNOWN, why
     code = _level(now - loaded, limits.warn_age, limits.crit_age)
     return code, f"{why}, last changed {ago(loaded, now)}"
+
+
+def _future_time(state: ConsumerState, now: datetime) -> str:
+    """For UNKNOWN, as without an answer of the feed: a warning would say that the content is a little old."""
+    why = "a time in the state is in the future: a clock was wrong, so the age of the content is unknown"
+    return f"{why}; {run(state, now)} corrects it"
 
 
 def _age_begins(state: ConsumerState, limits: Thresholds) -> datetime | None:
@@ -186,7 +184,7 @@ def _age_begins(state: ConsumerState, limits: Thresholds) -> datetime | None:
 def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
     lag = _level(state.behind or 0, limits.warn_behind, limits.crit_behind)
     if lag != CRITICAL and has_future_time(state, now):
-        return UNKNOWN, _FUTURE
+        return UNKNOWN, _future_time(state, now)
     in_step = state.in_step_at
     age = timedelta.max if in_step is None else now - in_step
     code = max(_level(age, limits.warn_age, limits.crit_age), lag)
@@ -236,37 +234,45 @@ def _seconds(then: datetime | None, now: datetime) -> int | None:
 
 def next_command(one: ConsumerStatus, now: datetime) -> str | None:
     """What you type next, if anything."""
-    command = _next_command(one, now) if one.state.may_replace else errors.replace_command(one.consumer)
-    return None if command is None else despite_cooldown(command, one.state, now)
+    if not one.state.may_replace:
+        return hints.replace(one.consumer, _despite_cooldown(one.state, now))
+    return _next_pass(one, now)
 
 
-def _next_command(one: ConsumerStatus, now: datetime) -> str | None:
-    state = one.state
+def _next_pass(one: ConsumerStatus, now: datetime) -> str | None:
+    state, despite = one.state, _despite_cooldown(one.state, now)
+    sync, anew = hints.command("sync", despite), hints.load_anew(despite)
     if one.work is not None and not one.settings_differ:
         end = one.work.until if one.work.process_missing else None
-        return None if end is None else f"after {rfc3339(end)}: ctisync sync"
+        return None if end is None else f"after {rfc3339(end)}: {sync}"
     if state.content and state.is_requested_with(one.consumer):
-        return "ctisync sync (does the requested initialisation; ctisync sync --keep cancels it)"
+        keep = hints.command("sync", f"{despite} --keep".lstrip())
+        return f"{sync} (does the requested initialisation; {keep} cancels it)"
     if one.settings_differ:
-        return f"the settings differ from those of the stored content: {errors.LOAD_ANEW}"
+        return f"the settings differ from those of the stored content: {anew}"
     if one.gone or one.moved is not None:
-        return "ctisync sync (loads the content again)"
+        return f"{sync} (loads the content again)"
     if one.records == 0 or contradiction(state) is not None:
-        return errors.LOAD_ANEW
+        return anew
     if state.phase == "blocked":
-        return "ctisync sync, once the feed offers another change or a new snapshot"
+        return f"{sync}, once the feed offers another change or a new snapshot"
     if state.last_offset is not None and state.offset > state.last_offset:
-        return errors.LOAD_ANEW
+        return anew
     if state.phase != "ready" or one.owed is not None or state.behind or has_future_time(state, now):
-        return "ctisync sync"
+        return sync
     if one.unrecorded_at is not None:
-        return "check the log of that pass, then: ctisync sync"
+        return f"check the log of that pass, then: {sync}"
     return None
 
 
-def despite_cooldown(text: str, state: ConsumerState, now: datetime) -> str:
-    """The text, in which each pass gets `--now` during a cool-down: without it, it would end with 5."""
-    return text if state.cooldown_at(now) is None else _PASS.sub(r"\g<0> --now", text)
+def run(state: ConsumerState, now: datetime, name: str = "sync") -> str:
+    """The command for a pass, with what it needs now."""
+    return hints.command(name, _despite_cooldown(state, now))
+
+
+def _despite_cooldown(state: ConsumerState, now: datetime) -> str:
+    """The option without which a pass would end with 5 during a cool-down."""
+    return "" if state.cooldown_at(now) is None else "--now"
 
 
 def has_future_time(state: ConsumerState, now: datetime) -> bool:

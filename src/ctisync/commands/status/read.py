@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ctisync import hints
 from ctisync.cli.invocation import Invocation
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
@@ -136,8 +137,8 @@ def read_status(
         servers = invocation.settings.store.url + (f" or {invocation.settings.cti.url}" if remote else "")
         raise StoreUnavailable(
             f"no answer from {servers} within {within:g} s",
-            hint="ctisync doctor (shows what does not answer); to wait longer: "
-            f"ctisync status --timeout {_LONGER * within:g}",
+            hint=f"{hints.command('doctor')} (shows what does not answer); to wait longer: "
+            + hints.command("status", f"--timeout {_LONGER * within:g}"),
         ) from None
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
+from ctisync import hints
 from ctisync.core.links import LONGEST_LINK
 from ctisync.errors import ConfigurationError, SnapshotRefused
 from ctisync.feed.http.budget import ReadDeadline
@@ -133,7 +134,7 @@ class Reach:
         if not is_public(address) and not self._starts_inside:
             raise SnapshotRefused(
                 f"the snapshot's link leads to {host}, whose address {address} is not a public one",
-                hint="if this is expected, load it yourself: ctisync init-snapshot --from URL",
+                hint=f"if this is expected, load it yourself: {hints.command('init-snapshot', '--from URL')}",
             )
 
     def _is_allowed(self, there: Origin) -> bool:

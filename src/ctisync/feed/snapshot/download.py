@@ -17,9 +17,10 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from ctisync import hints
 from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import LOAD_ANEW, SnapshotChanged, SnapshotRefused
+from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.records import is_zip
@@ -158,7 +159,7 @@ class Download:
             self._remove()
             raise SnapshotRefused(
                 f"the feed still offers the refused snapshot: {refused.reason}",
-                hint=f"ctisync loads the next one by itself; to retry this one: {LOAD_ANEW}",
+                hint=f"ctisync loads the next one by itself; to retry this one: {hints.load_anew()}",
             )
 
     def _is_complete(self, offer: Offer) -> bool:
@@ -191,7 +192,7 @@ class Download:
         self._remove()
         return SnapshotRefused(
             f"{what}, limits.snapshot_bytes is {self._most_bytes}",
-            hint=f"if the feed has grown that much, raise limits.snapshot_bytes, then: {LOAD_ANEW}",
+            hint=f"if the feed has grown that much, raise limits.snapshot_bytes, then: {hints.load_anew()}",
             body=body,
         )
 

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync import hints
 from ctisync.core.health import CheckResult, failed, guarded, ok, warning
 from ctisync.core.words import counted
-from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex, replace_command
+from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import Generations
 from ctisync.stores.opensearch.indices import PINNED, STATE_INDEX, Index, read_indices
@@ -249,7 +250,7 @@ def _alias(generations: Generations) -> Iterator[CheckResult]:
     live, alias = inventory.live, about.index
     if inventory.occupant is not None:
         text = f"alias {alias} points at the content of {inventory.occupant}: a pass ends with exit code 3"
-        yield failed("store-alias", text, replace_command(about), about=about)
+        yield failed("store-alias", text, hints.replace(about), about=about)
     else:
         text = f"{alias} is free" if live is None else f"alias {alias} points at {live}"
         yield ok("store-alias", text, about=about)
@@ -262,7 +263,7 @@ def _lease(client: Client, generations: Generations, ttl: float) -> Iterator[Che
         yield ok("store-lease", "free", about=about)
     elif is_missing(lease):
         text = f"held by a pass that was probably killed: {describe(lease)}"
-        hint = f"after {lease.end:%Y-%m-%dT%H:%M:%SZ}: ctisync sync"
+        hint = f"after {lease.end:%Y-%m-%dT%H:%M:%SZ}: {hints.command('sync')}"
         yield warning("store-lease", text, hint, about=about)
     else:
         yield ok("store-lease", f"held by a running pass: {describe(lease)}", about=about)

@@ -28,7 +28,7 @@ from ctisync.stores.opensearch.indices import (
     read_indices,
     template_hint,
 )
-from ctisync.stores.opensearch.refusals import SYNC
+from ctisync.stores.opensearch.refusals import then_sync
 from ctisync.stores.opensearch.security import check_nothing_hidden
 from ctisync.stores.opensearch.state_document import StateDocument
 
@@ -240,7 +240,7 @@ class Generations:
         return ForeignIndex(
             f"{alias} is an index, but ctisync needs that name for an alias; ctisync leaves it untouched",
             hint="set consumers[].index to another name, or remove that index: "
-            f"{self._client.curl.change('DELETE', path(alias))}{SYNC}",
+            f"{self._client.curl.change('DELETE', path(alias))}{then_sync()}",
         )
 
     def _wrong_targets(self, targets: Sequence[str], ours: Collection[str]) -> ForeignIndex:
@@ -254,7 +254,7 @@ class Generations:
         actions = [remove_alias(each, alias) for each in sorted(targets) if each != right]
         if right is not None and right not in targets:
             actions.append(add_alias(right, alias))
-        typed = self._client.curl.change("POST", "/_aliases", {"actions": actions}) + SYNC
+        typed = self._client.curl.change("POST", "/_aliases", {"actions": actions}) + then_sync()
         if not foreign:
             return ForeignIndex(
                 f"alias {alias} points at {len(targets)} generations: {', '.join(sorted(targets))}; "

@@ -15,7 +15,7 @@ from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.refusals import SYNC, Problem
+from ctisync.stores.opensearch.refusals import Problem, then_sync
 
 STATE_INDEX: Final = "wazuh-context"
 """The states and leases of all consumers, one document a context. Other software reads it."""
@@ -213,7 +213,7 @@ def template_hint(client: Client, index: str) -> str:
     theirs = f"index template {', '.join(map(quoted, sorted(names)))}" if names else "an index template"
     body = {"index_patterns": list(_OWN_PATTERNS), "priority": highest + 1}
     command = client.curl.change("PUT", f"/_index_template/{_OWN_TEMPLATE}", body)
-    return f"put a template of ctisync's own before {theirs}: {command}{SYNC}"
+    return f"put a template of ctisync's own before {theirs}: {command}{then_sync()}"
 
 
 def count_records(client: Client, name: str, *, partial: bool = False) -> int | None:

@@ -11,10 +11,11 @@ from typing import Final
 
 import msgspec
 
+from ctisync import hints
 from ctisync.core.model import MAX_RANGE, Record
 from ctisync.core.wire import name_of
 from ctisync.core.words import counted
-from ctisync.errors import LOAD_ANEW, StoreUnavailable
+from ctisync.errors import StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.bulk import BulkAction, BulkPool, BulkResult, Pace, RecordVersion, body
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
@@ -195,7 +196,9 @@ class Records:
             return False
         raise StoreUnavailable(
             f"OpenSearch refuses record {action.name} ({status}): {problem}",
-            hint=f"{LOAD_ANEW} (into a new index with ctisync's own mapping)" if status == 400 else None,
+            hint=f"{hints.load_anew()} (into a new index with ctisync's own mapping)"
+            if status == 400
+            else None,
         )
 
     def _check_access(self, problem: Problem, status: int, target: str) -> None:
@@ -235,7 +238,7 @@ def _check_unaltered(record: Record) -> None:
         if (name_of(head.name, head.resource), head.offset) == (record.name, record.offset):
             return
         altered = f"its line has offset {head.offset}, its stored version is {record.offset}"
-    raise StoreUnavailable(f"another program altered record {record.name}: {altered}", hint=LOAD_ANEW)
+    raise StoreUnavailable(f"another program altered record {record.name}: {altered}", hint=hints.load_anew())
 
 
 def _halves(actions: Sequence[BulkAction]) -> list[Sequence[BulkAction]]:

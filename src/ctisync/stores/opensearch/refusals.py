@@ -11,11 +11,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ctisync import hints
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.tls import Files
 
-SYNC: Final = "; then: ctisync sync"
+
+def then_sync() -> str:
+    return f"; then: {hints.command('sync')}"
+
 
 _ADMINISTRATOR: Final = "admin"
 """The user that the security plugin creates, on a Wazuh indexer too. The settings' user may lack rights."""
@@ -164,7 +168,7 @@ def refusal(status: int, problem: Problem, request: str, curl: Curl) -> CtisyncE
         )
     return StoreUnavailable(
         f"{server} refuses a request ({status}): {problem}",
-        hint=f"look at its log, and at: {curl.get('/_cluster/health')}{SYNC}",
+        hint=f"look at its log, and at: {curl.get('/_cluster/health')}{then_sync()}",
     )
 
 
@@ -215,7 +219,7 @@ def remove_blocks(curl: Curl, settings: Collection[str]) -> str:
         else:
             commands.append(curl.change("PUT", f"/{_OUR_INDICES}/_settings?{_IF_ANY}", {name: None}))
     first = "" if _SET_FOR_A_FULL_DISK.isdisjoint(settings) else "free disk space, then: "
-    return first + "; ".join(commands) + SYNC
+    return first + "; ".join(commands) + then_sync()
 
 
 def raise_shard_limit(curl: Curl, shards: int) -> str:
@@ -223,7 +227,7 @@ def raise_shard_limit(curl: Curl, shards: int) -> str:
     which would override the persistent one."""
     body = {"persistent": {_SHARD_LIMIT: shards + 100}, "transient": {_SHARD_LIMIT: None}}
     command = curl.change("PUT", "/_cluster/settings", body)
-    return f"delete indices that you no longer need, or raise {_SHARD_LIMIT}: {command}{SYNC}"
+    return f"delete indices that you no longer need, or raise {_SHARD_LIMIT}: {command}{then_sync()}"
 
 
 def _file(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync import hints
 from ctisync.errors import AccessRefused, StoreUnavailable
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import Shards
@@ -144,7 +145,7 @@ class PointInTime:
             raise AccessRefused(
                 f"the records of {self._alias} cannot be read in order: "
                 "a role hides the field name from your user",
-                hint="ctisync doctor (as the user of the passes: it names the roles)",
+                hint=f"{hints.command('doctor')} (as the user of the passes: it names the roles)",
             )
 
 

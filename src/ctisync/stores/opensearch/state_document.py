@@ -20,7 +20,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 from ctisync.stores.opensearch.indices import STATE_INDEX, create_index, indices_decoder
-from ctisync.stores.opensearch.refusals import SYNC
+from ctisync.stores.opensearch.refusals import then_sync
 from ctisync.stores.opensearch.security import check_nothing_hidden, explain_damage
 
 STATE_SCHEMA: Final = 1
@@ -252,7 +252,7 @@ class StateDocument:
         command = self._client.curl.change("POST", target, {"doc": {self.consumer.name: None}})
         return ConfigurationError(
             f"the state of {self.consumer} in {STATE_INDEX} is damaged: {error!r}",
-            hint=f"{command}{SYNC} (loads the content anew)",
+            hint=f"{command}{then_sync()} (loads the content anew)",
         )
 
 

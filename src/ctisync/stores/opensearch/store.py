@@ -14,13 +14,13 @@ from typing import Final
 
 import msgspec
 
-from ctisync import tls
+from ctisync import hints, tls
 from ctisync.backends import Access, StoreSettings
 from ctisync.core.health import CheckResult, guarded, ok, warning
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Summary
-from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import invariants
 from ctisync.stores.opensearch import diagnose
@@ -277,6 +277,6 @@ def _is_another(consumer: Consumer, entry: StateEntry, inventory: Inventory) -> 
 def _line(hit: Hit) -> bytes:
     if hit.sort != [hit.id]:
         raise StoreUnavailable(
-            f"another program wrote record {hit.id}: its name is {hit.sort[0]}", hint=LOAD_ANEW
+            f"another program wrote record {hit.id}: its name is {hit.sort[0]}", hint=hints.load_anew()
         )
     return bytes(hit.source)

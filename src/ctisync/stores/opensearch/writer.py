@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ctisync import hints
 from ctisync.core.model import Record, Snapshot, Write
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
-from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import invariants
 from ctisync.stores.opensearch.bulk import BulkAction, BulkResult, RecordVersion, delete, index
 from ctisync.stores.opensearch.client import Client
@@ -286,7 +287,7 @@ class OpenSearchWriter:
                     f"another program writes to the content: record {action.name} has "
                     f"{'no version' if version is None else f'offset {version.version}'}, "
                     f"offset {action.offset} is to be written",
-                    hint=f"stop the other program, then: {LOAD_ANEW}",
+                    hint=f"stop the other program, then: {hints.load_anew()}",
                 )
         self._records.read(fence, [name for name in names if name not in before.read])
 

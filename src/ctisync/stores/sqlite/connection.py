@@ -15,6 +15,7 @@ from traceback import walk_tb
 from typing import Final
 from urllib.parse import quote
 
+from ctisync import hints
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable, in_words
 from ctisync.escaping import quoted
 from ctisync.stores.sqlite.compression import Unreadable
@@ -115,7 +116,7 @@ class Writable:
         if self._identity is None or self._identity != identity(self.path):
             raise StoreUnavailable(
                 f"{self.path} was replaced or removed while ctisync wrote to it; the last writes are lost",
-                hint="ctisync sync",
+                hint=hints.command("sync"),
             )
 
     def shrink(self) -> None:
@@ -260,7 +261,7 @@ def _open_reader(
         if not may_write(path):
             raise ConfigurationError(
                 f"{path} was written by an older ctisync and must be migrated before it is read",
-                hint="as its owner: ctisync status",
+                hint=f"as its owner: {hints.command('status')}",
             )
         open_writable(path, patience, migrations).close()
         connection, version = _begin_read(path, "ro", patience, len(migrations))
@@ -293,7 +294,7 @@ def _as_error(code: int, reason: str, path: Path) -> CtisyncError:
     if not os.path.lexists(path) and identity(path.parent) is not None:
         # It was there before it was opened. SQLite calls that an I/O error, or that it cannot open it.
         return StoreUnavailable(
-            f"{path} was replaced or removed while ctisync opened it", hint="ctisync sync"
+            f"{path} was replaced or removed while ctisync opened it", hint=hints.command("sync")
         )
     quoted_db = quoted(path)
     match code:

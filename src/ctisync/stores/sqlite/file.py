@@ -10,11 +10,12 @@ import fcntl
 import os
 import select
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
+from ctisync import hints
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.stores.sqlite.schema import not_ours
@@ -85,8 +86,17 @@ def to_open(path: Path) -> str | None:
         shut = [each for each in (path, *beside(path)) if each.exists() and not _may(each, os.R_OK)]
     if not shut or not shut[0].exists():
         return None
-    who = "g" if shut[0].stat().st_gid in (os.getegid(), *os.getgroups()) else "o"
-    return f"as its owner: chmod {who}+rX {' '.join(map(quoted, shut))}"
+    groups, names = {os.getegid(), *os.getgroups()}, " ".join(map(quoted, shut))
+    if path not in shut and (group := path.stat().st_gid) in groups and not groups & _groups(shut):
+        # The files of a pass get its own group, unless the folder passes another one on.
+        folder = quoted(path.parent)
+        return f"as root: chgrp {group} {names} {folder} && chmod g+rxs {folder}"
+    who = "g" if shut[0].stat().st_gid in groups else "o"
+    return f"as its owner: chmod {who}+rX {names}"
+
+
+def _groups(paths: Iterable[Path]) -> set[int]:
+    return {each.stat().st_gid for each in paths}
 
 
 def _may(path: Path, how: int) -> bool:
@@ -113,7 +123,9 @@ def set_aside(path: Path) -> str:
     """The hint for a file that can no longer be used."""
     folder = quoted(path.with_name(f"damaged-{path.name}"))
     moved = f"mkdir -p {folder} && mv {quoted(path)}* {folder}"
-    return f"restore the file from a backup, or load the content again: {moved}; then: ctisync sync"
+    return (
+        f"restore the file from a backup, or load the content again: {moved}; then: {hints.command('sync')}"
+    )
 
 
 def exists(path: Path) -> bool:
@@ -125,7 +137,7 @@ def exists(path: Path) -> bool:
             mode = each.stat().st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise ConfigurationError(
-                    f"{each} is not a regular file", hint=f"rm {quoted(each)}; then: ctisync sync"
+                    f"{each} is not a regular file", hint=f"rm {quoted(each)}; then: {hints.command('sync')}"
                 )
     try:
         mode = path.stat().st_mode
@@ -165,7 +177,7 @@ def no_access(path: Path) -> CtisyncError:
     if _log_is_used(path) and not beside(path)[1].exists() and not may_write(path.parent):
         return ConfigurationError(
             f"{path} cannot be opened by a user with read access only: {path}-wal has no index",
-            hint="as its owner: ctisync status",
+            hint=f"as its owner: {hints.command('status')}",
         )
     quoted_files = " ".join(quoted(each) for each in (path.parent, path, *beside(path)) if each.exists())
     return ConfigurationError(

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from ctisync import hints
 from ctisync.core.model import Consumer, Delete, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
@@ -265,7 +266,7 @@ class SqliteLoad:
                 raise StoreUnavailable(
                     f"{self._writer.path} holds {counted(count, 'record')} of the new content "
                     f"after {self._written} were written; the old content stays live",
-                    hint="ctisync sync",
+                    hint=hints.command("sync"),
                 )
             self._writer.swap(self._generation, after)
         return count

@@ -1,52 +1,60 @@
 """A hint acts on the settings and consumers that were named: it repeats `--config` and `--consumer`."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ctisync.cli.invocation import CARRIED, with_options
+from ctisync import hints
 from tests.cli.conftest import Ctisync
 from tests.docs.command_tree import commands
 from tests.support.feed_simulator import FeedSimulator, unused_port
 
-OPTIONS = {"--config": "--config 'my own.toml'", "--consumer": "--consumer vd_4.8.0"}
 BOTH = "--config 'my own.toml' --consumer vd_4.8.0"
 
 
+@pytest.fixture
+def both() -> Iterator[None]:
+    """As `set_up_console` does it, which then has a process of its own."""
+    hints.repeat("--config", ["my own.toml"])
+    hints.repeat("--consumer", ["vd_4.8.0"])
+    yield
+    hints.repeat("--config", [])
+    hints.repeat("--consumer", [])
+
+
+@pytest.mark.usefixtures("both")
 @pytest.mark.parametrize(
-    ("hint", "printed"),
+    ("name", "options", "printed"),
     [
-        ("ctisync sync", f"ctisync sync {BOTH}"),
-        ("wait until then, or: ctisync sync --now", f"wait until then, or: ctisync sync {BOTH} --now"),
+        ("sync", "", f"ctisync sync {BOTH}"),
+        ("sync", "--now", f"ctisync sync {BOTH} --now"),
+        ("sync", "--config x", "ctisync sync --consumer vd_4.8.0 --config x"),
+        ("sync", "--consumer other", "ctisync sync --config 'my own.toml' --consumer other"),
         (
-            "ctisync init-snapshot && ctisync sync (loads it anew)",
-            f"ctisync init-snapshot {BOTH} && ctisync sync {BOTH} (loads it anew)",
-        ),
-        ("ctisync sync --config x", "ctisync sync --consumer vd_4.8.0 --config x"),
-        (
-            "ctisync sync --consumer other; then: ctisync sync",
-            f"ctisync sync --config 'my own.toml' --consumer other; then: ctisync sync {BOTH}",
-        ),
-        (
-            "ctisync forget --consumer 'a; b' --yes",
+            "forget",
+            "--consumer 'a; b' --yes",
             "ctisync forget --config 'my own.toml' --consumer 'a; b' --yes",
         ),
-        ("ctisync config check", "ctisync config check --config 'my own.toml'"),
-        ("ctisync examples opensearch --output roles", "ctisync examples opensearch --output roles"),
-        ("ls -ld /var/lib/ctisync sync", "ls -ld /var/lib/ctisync sync"),
-        ("ctisync synchronous", "ctisync synchronous"),
+        ("config check", "", "ctisync config check --config 'my own.toml'"),
+        ("examples", "opensearch --output roles", "ctisync examples opensearch --output roles"),
     ],
 )
-def test_each_command_in_a_hint_repeats_what_it_takes_and_has_not(hint: str, printed: str) -> None:
-    assert with_options(hint, OPTIONS) == printed
+def test_a_command_in_a_hint_repeats_what_it_takes_and_has_not(name: str, options: str, printed: str) -> None:
+    assert hints.command(name, options) == printed
 
 
-@pytest.mark.parametrize("option", CARRIED)
+@pytest.mark.usefixtures("both")
+def test_both_commands_of_a_new_load_repeat_them() -> None:
+    assert hints.load_anew() == f"ctisync init-snapshot {BOTH} && ctisync sync {BOTH}"
+
+
+@pytest.mark.parametrize("option", hints.ACCEPTED)
 def test_the_commands_that_repeat_an_option_are_those_that_accept_it(option: str) -> None:
     accepting = {each.path for each in commands() if option in each.names}
-    assert accepting - CARRIED[option] == ({"forget"} if option == "--consumer" else set())
-    assert CARRIED[option] <= accepting
+    assert accepting - hints.ACCEPTED[option] == ({"forget"} if option == "--consumer" else set())
+    assert hints.ACCEPTED[option] <= accepting
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "_blocked": ("the content is read-only", LOOK),
     "_server": (LOOK,),
     "_rights": (ADMINISTRATOR,),
-    "_cluster": (LOOK, LOOK),
+    "_cluster": (LOOK,),
     "_disk": (ROOM,),
     "_blocks": ("the content is read-only",),
     "_alias": ("another consumer has the alias",),
@@ -115,6 +115,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "SqliteLoad.publish": (WITHIN_A_LOAD,),
     "_load": (LIMIT,),
     "_Pass.run": ("the command is not accepted",),
+    "_cooldown_hint": (FEED_WELL,),
     "bad_end": (
         "the feed has begun anew",
         LIMIT,

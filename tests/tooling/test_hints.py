@@ -10,7 +10,7 @@ import ctisync
 
 SOURCES: Final = Path(ctisync.__file__).parent
 
-PLACE_OF_HINT: Final = {"failed": 2, "warning": 2, "CheckResult": 3, "Advice": 1}
+PLACE_OF_HINT: Final = {"failed": 2, "warning": 2, "CheckResult": 3, "Advice": 1, "result": 2, "wrong": 1}
 """Calls that take a hint by place."""
 
 OURS: Final = {

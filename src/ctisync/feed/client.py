@@ -9,6 +9,7 @@ from typing import BinaryIO, Final, Self
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
+from ctisync import hints
 from ctisync.core import json_text, wire
 from ctisync.core.health import CheckResult, failed, judge_clocks, mib, ok, warning
 from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany
@@ -323,7 +324,8 @@ def _answers(url: str, last_offset: int | None, consumer: Consumer) -> CheckResu
 def _offered(snapshot: Snapshot | None, size: int | None, consumer: Consumer) -> CheckResult:
     if snapshot is None:
         text = "the feed offers no snapshot, so a pass cannot initialise"
-        return warning("snapshot", text, "ctisync init-snapshot --from FILE_OR_URL", about=consumer)
+        hint = hints.command("init-snapshot", "--from FILE_OR_URL")
+        return warning("snapshot", text, hint, about=consumer)
     of_size = "of unknown size" if size is None else f"of {mib(size)}"
     return ok("snapshot", f"the feed offers one of offset {snapshot.offset:,}, {of_size}", about=consumer)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from ctisync import hints
 from ctisync.core.json_text import Excess, check, decode
 from ctisync.errors import ReplyTooLarge
 from ctisync.feed.http.budget import PIECE, RetryLater
@@ -75,16 +76,16 @@ PROXY_HINT: Final = "the proxy requires a password: add it to HTTPS_PROXY, or ad
 
 BAD_LOGIN: Final = "set cti.token or cti.token_file (environment CTISYNC_CTI__TOKEN) to a valid token"
 
-_NO_SNAPSHOT: Final = (
-    "run the same command later, or load another copy: ctisync init-snapshot --from FILE_OR_URL"
-)
-
-SNAPSHOT_HINTS: Final = {401: _NO_SNAPSHOT, 403: _NO_SNAPSHOT, 404: _NO_SNAPSHOT, 407: PROXY_HINT}
-
-
 _LONGEST_REPLY: Final = 64 << 10
 _MOST_WORDS: Final = 200
 _LONGEST_WORDS: Final = 4096
+
+
+def snapshot_hints() -> dict[int, str]:
+    """What to type if the server of a snapshot refuses a request, by status."""
+    another = hints.command("init-snapshot", "--from FILE_OR_URL")
+    refused = dict.fromkeys((401, 403, 404), f"run the same command later, or load another copy: {another}")
+    return {**refused, 407: PROXY_HINT}
 
 
 def object_in(headers: Mapping[str, str], chunks: Iterator[bytes]) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from ctisync import __version__, tls
 from ctisync.core.retry import parse_retry_after
 from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
 from ctisync.feed.http.budget import PassLimits, ReadDeadline, RetryLater
-from ctisync.feed.http.replies import PROXY_HINT, SNAPSHOT_HINTS, one_line, words_in
+from ctisync.feed.http.replies import PROXY_HINT, one_line, snapshot_hints, words_in
 from ctisync.feed.http.url_policy import ConnectionWatch, Reach, hop, origin, shown
 from ctisync.tls import Files
 
@@ -172,7 +172,7 @@ class FeedTransport:
                 if reply.status not in REDIRECTS:
                     refused = number == 0 and reply.refuses(or_refused)
                     if reply.status not in accept and not refused:
-                        self.refuse(reply, SNAPSHOT_HINTS, quoting=not signed)
+                        self.refuse(reply, snapshot_hints(), quoting=not signed)
                     yield reply
                     return
                 url = hop(url, reply.location)

@@ -22,7 +22,7 @@ def test_two_databases_in_one_folder_initialise_side_by_side_and_both_hold_the_w
 
     ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{one}"
     first = ctisync.start("sync", "-q")
-    while not any(path.stat().st_size for path in tmp_path.glob("*.part")):
+    while not any(path.stat().st_size for path in tmp_path.glob("[!.]*.part")):
         assert first.poll() is None
     ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{other}"
     second = ctisync.run("sync", "-q")
@@ -46,7 +46,7 @@ def test_a_pass_that_tidies_up_leaves_the_download_of_the_database_beside_it(
     feed.fail("snapshot", failures.paused(go_on, after=0.5))
     ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{tmp_path}/other.db"
     initialising = ctisync.start("sync", "-q")
-    while not (parts := list(tmp_path.glob("*.part"))):
+    while not (parts := list(tmp_path.glob("[!.]*.part"))):
         assert initialising.poll() is None
 
     churn(feed.history, 30)

@@ -148,7 +148,7 @@ def test_while_a_pass_is_at_work_status_says_who_and_since_when_instead_of_what_
     feed.fail("snapshot", failures.stall(120, after=0.5))
     running = ctisync.start("sync", "-q")
     try:
-        while not list(ctisync.database.parent.glob("*.part")):
+        while not list(ctisync.database.parent.glob("[!.]*.part")):
             assert running.poll() is None
         table = ctisync.run("status").stdout
         assert re.search(rf"running +ctisync sync, process {running.pid}, since", table), table

@@ -236,7 +236,7 @@ def test_an_address_is_downloaded_compared_and_removed_beside_a_pass_that_is_run
 
     assert ended.returncode == 0, ended.stderr
     assert "writer-at-work" in ended.stdout
-    assert [path.name for path in ctisync.database.parent.glob("*.part")] == [part.name]
+    assert [path.name for path in ctisync.database.parent.glob("[!.]*.part")] == [part.name]
 
 
 @pytest.mark.usefixtures("stored")

@@ -130,7 +130,7 @@ def test_every_file_that_a_pass_makes_is_in_the_table_of_files(stage: Stage) -> 
     patterns = [pattern for row in rows for pattern in re.findall(r"`([^`]+)`", row)]
     stage.feed.fail("snapshot", failures.stall(60, after=0.5))
     running = stage.ctisync.start("sync", "-q")
-    while not list(stage.state.glob("*.part")):
+    while not list(stage.state.glob("[!.]*.part")):
         assert running.poll() is None
 
     made = {path.name for path in stage.state.iterdir()}

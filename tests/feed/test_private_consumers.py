@@ -210,7 +210,7 @@ def test_an_exchange_that_is_refused_leaves_the_part_where_it_is(
     private.fail("exchange", refusing(400, "invalid_request"))
     with pytest.raises(ConfigurationError, match="invalid_request"):
         feed.fetch_snapshot(snapshot, None, nothing)
-    (part,) = (tmp_path / "spool").glob("*.part")
+    (part,) = (tmp_path / "spool").glob("[!.]*.part")
     assert part.stat().st_size == len(served(private).body) // 2
 
 

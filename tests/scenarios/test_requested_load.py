@@ -40,7 +40,7 @@ def loads(world: World) -> int:
 def test_the_next_sync_does_it_and_goes_on_with_the_half_download(current: World) -> None:
     assert isinstance(cut_off(current), FeedUnreachable)
     assert current.holds()
-    assert list(current.spool.glob("*.part"))
+    assert list(current.spool.glob("[!.]*.part"))
     current.feed.requests.clear()
 
     assert current.run() is None
@@ -59,7 +59,7 @@ def test_an_update_neither_does_it_nor_takes_the_download_away(current: World) -
     churn(current.feed.history, 10)
     assert current.run("update") is None
     assert current.holds()
-    assert list(current.spool.glob("*.part"))
+    assert list(current.spool.glob("[!.]*.part"))
     assert current.run() is None
     assert loads(current) == 1
 
@@ -70,7 +70,7 @@ def test_it_is_cancelled_where_the_operator_says_so(current: World) -> None:
     assert current.run() is None
     assert loads(current) == 0
     assert len(current.log.named("initialise-given-up")) == 1
-    assert not list(current.spool.glob("*.part"))
+    assert not list(current.spool.glob("[!.]*.part"))
     current.policy = msgspec.structs.replace(current.policy, keep=False)
     assert current.run() is None
     assert loads(current) == 0

@@ -50,7 +50,7 @@ def assert_goes_on(passes: SqlitePasses | OpenSearchPasses) -> None:
 def test_in_a_download_that_drips(sqlite: SqlitePasses, number: signal.Signals) -> None:
     sqlite.feed.fail("snapshot", feed_failures.stall(60, after=0.5))
     running = sqlite.start()
-    awaited(lambda: any(path.stat().st_size for path in sqlite.folder.glob("*.part")))
+    awaited(lambda: any(path.stat().st_size for path in sqlite.folder.glob("[!.]*.part")))
 
     assert_stopped(stopped(running, number), number)
 
@@ -254,7 +254,7 @@ def download_under_way(passes: SqlitePasses, *command: str) -> "subprocess.Popen
     """Half of the snapshot is here, the rest does not come."""
     passes.feed.fail("snapshot", feed_failures.stall(60, after=0.5))
     running = passes.start(*command)
-    awaited(lambda: any(path.stat().st_size for path in passes.folder.glob("*.part")))
+    awaited(lambda: any(path.stat().st_size for path in passes.folder.glob("[!.]*.part")))
     return running
 
 
@@ -294,7 +294,7 @@ def test_a_requested_initialisation_that_was_stopped_is_cancelled_with_keep(sqli
     assert sqlite.run("sync", "-q", "--keep").returncode == 0
 
     assert sqlite.feed.requests_for("snapshot") == []
-    assert list(sqlite.folder.glob("*.part")) == []
+    assert list(sqlite.folder.glob("[!.]*.part")) == []
     assert "asked for" not in sqlite.run("status").stdout
 
 

@@ -18,7 +18,6 @@ _NAMED: Final = {
     ".db": "database",
     ".json": "note",
     ".lock": "lock",
-    ".new": "new note",
     ".part": "part",
 }
 _TURN: Final = ".db.lock"
@@ -98,7 +97,8 @@ class _Watched:
 
 
 def _what(path: str) -> str:
-    return _NAMED.get(Path(path).suffix, "folder")
+    what = _NAMED.get(Path(path).suffix, "folder")
+    return "new note" if what == "part" and Path(path).name.startswith(".") else what
 
 
 def _spoilt(how: How, _when: When) -> NoReturn:

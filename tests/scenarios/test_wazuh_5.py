@@ -195,9 +195,7 @@ def test_three_catalogs_go_from_the_package_to_a_private_one_whose_links_expire(
     assert iocs.world.run() is None
     check(catalogs)
     answers = [request.status for request in private.requests_for("changes")]
-    assert (403 in answers, 503 in answers) == (False, True), (
-        "each request, also of a retry, has its own link"
-    )
+    assert (403 in answers, 503 in answers) == (False, True), "each request and retry has a link of its own"
 
     # In the middle of a download: a change that cannot be applied makes a new snapshot needed.
     private.history.poison(private.history.names()[3])

@@ -42,6 +42,10 @@ WITHIN_AN_INDEX: Final = {"indices:data/write/bulk*"}
 _table: Final[list[str]] = []
 
 
+BY_ANOTHER_NAME: Final = {"indices:monitor/settings/get"}
+"""The node performs it on an index behind the alias, where the plugin checks the name of the alias alone."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _figures() -> Iterator[None]:
     yield
@@ -92,7 +96,7 @@ def test_a_pass_without_one_privilege_harms_nothing_and_says_what_it_lacks(
     codes = ", ".join(str(each.code) for each in passes)
     _table.append(f"without {lost}: passes end with {codes}, {len(refused)} reads fail, doctor: {doubtful}")
     missed = any(each != Ended(0, "") for each in passes) or checks or refused
-    assert missed or lost.action in BEST_EFFORT | FOR_A_HINT, "nobody needs it"
+    assert missed or lost.action in BEST_EFFORT | FOR_A_HINT | BY_ANOTHER_NAME, "nobody needs it"
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ _AMOUNT: Final = re.compile(rf"\{{([^{{}}]+)\}}('s)? (more )?(?:{_NOUNS})\b")
 
 MORE_THAN_ONE: Final = {
     "limits.json_values": "a limit",
+    "self.limits.json_values": "the same",
+    "_REPLIES": "4",
     "members": "a limit",
     "len(operations)": "more than a limit",
     "MAX_RANGE": "1000",

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,7 +14,11 @@ def run_tests(*arguments: str, before: str = "pass", **environ: str) -> subproce
     code = f"import sys, pytest; {before}; sys.exit(pytest.main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "-q", "-n0", "-p", "no:cacheprovider", *arguments]
     whole = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "TEST_", "CI"))}
-    return subprocess.run(command, cwd=ROOT, env=whole | environ, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:  # in the usual one, others lose their rights
+        whole["PYTEST_DEBUG_TEMPROOT"] = folder
+        return subprocess.run(
+            command, cwd=ROOT, env=whole | environ, capture_output=True, text=True, check=False
+        )
 
 
 def test_the_unit_tests_run_without_java_and_without_a_download_of_servers() -> None:

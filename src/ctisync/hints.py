@@ -24,23 +24,23 @@ def repeat(option: str, values: Iterable[object]) -> None:
     _repeated[option] = " ".join(f"{option} {quoted(value)}" for value in values)
 
 
-def command(name: str, options: str = "") -> str:
-    """`ctisync NAME OPTIONS`, with the options of this call that the command accepts, unless `options` begins
-    with them. `name`: "sync", "config show".
+def command(name: str, *options: str) -> str:
+    """`ctisync NAME OPTIONS`, with the options of this call that the command accepts, unless one of `options`
+    begins with them. `name`: "sync", "config show". An empty text is no option.
     """
     repeated = [
         text
         for option, text in _repeated.items()
-        if text and name in ACCEPTED[option] and not f"{options} ".startswith(f"{option} ")
+        if name in ACCEPTED[option] and not any(each.startswith(f"{option} ") for each in options)
     ]
-    return " ".join(filter(None, ("ctisync", name, *repeated, options)))
+    return " ".join(filter(None, ("ctisync", name, *repeated, *options)))
 
 
-def load_anew(options: str = "") -> str:
+def load_anew(*options: str) -> str:
     """The first command loads the snapshot, the second applies the changes after it."""
-    return f"{command('init-snapshot', options)} && {command('sync', options)}"
+    return f"{command('init-snapshot', *options)} && {command('sync', *options)}"
 
 
-def replace(consumer: object, options: str = "") -> str:
+def replace(consumer: object, *options: str) -> str:
     """The command that loads a consumer beside another one under its index, and moves the index to it."""
-    return command("init-snapshot", f"--consumer {quoted(consumer)} --replace {options}".rstrip())
+    return command("init-snapshot", f"--consumer {quoted(consumer)} --replace", *options)

@@ -246,7 +246,7 @@ def _next_pass(one: ConsumerStatus, now: datetime) -> str | None:
         end = one.work.until if one.work.process_missing else None
         return None if end is None else f"after {rfc3339(end)}: {sync}"
     if state.content and state.is_requested_with(one.consumer):
-        keep = hints.command("sync", f"{despite} --keep".lstrip())
+        keep = hints.command("sync", despite, "--keep")
         return f"{sync} (does the requested initialisation; {keep} cancels it)"
     if one.settings_differ:
         return f"the settings differ from those of the stored content: {anew}"

@@ -96,9 +96,7 @@ class Spool(NamedTuple):
                 headers = download.request_headers()
                 try:
                     with (
-                        self.access.follow(
-                            url, headers=headers, accept=(200, 206, 416), reach=reach
-                        ) as reply,
+                        self.access.follow(url, headers=headers, accept=_ACCEPTED, reach=reach) as reply,
                         closing(download.store(reply)) as pieces,
                     ):
                         counted = next(pieces)

@@ -17,7 +17,7 @@ from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import Generations
 from ctisync.stores.opensearch.indices import PINNED, STATE_INDEX, Index, read_indices
-from ctisync.stores.opensearch.lease import can_take_over, describe, is_missing, server_time
+from ctisync.stores.opensearch.lease import current_lease, describe, is_missing, server_time
 from ctisync.stores.opensearch.refusals import blocks_in, remove_blocks
 from ctisync.stores.opensearch.security import check_nothing_hidden, current_user, missing_rights
 from ctisync.stores.opensearch.state_document import StoredDocument
@@ -257,9 +257,9 @@ def _alias(generations: Generations) -> Iterator[CheckResult]:
 
 
 def _lease(client: Client, generations: Generations, ttl: float) -> Iterator[CheckResult]:
-    lease, about = generations.document.read().entry.lease, generations.consumer
-    now = server_time(client)  # also without a lease: each pass asks for it
-    if lease is None or can_take_over(lease, now, ttl):
+    stored, about = generations.document.read().entry.lease, generations.consumer
+    lease = current_lease(stored, server_time(client), ttl)  # also without one: each pass asks for the time
+    if lease is None:
         yield ok("store-lease", "free", about=about)
     elif is_missing(lease):
         text = f"held by a pass that was probably killed: {describe(lease)}"

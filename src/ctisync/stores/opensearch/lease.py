@@ -77,9 +77,9 @@ def can_take_over(lease: Lease | None, now: int, ttl: float, ours: Lease | None 
     return ours is not None and is_dead(lease, ours)
 
 
-def current_lease(client: Client, lease: Lease | None, ttl: float) -> Lease | None:
+def current_lease(lease: Lease | None, now: int, ttl: float) -> Lease | None:
     """The lease, if a pass holds it as far as its time tells."""
-    return None if lease is None or can_take_over(lease, server_time(client), ttl) else lease
+    return None if can_take_over(lease, now, ttl) else lease
 
 
 def is_dead(lease: Lease, ours: Lease) -> bool:

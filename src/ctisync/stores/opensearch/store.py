@@ -30,7 +30,14 @@ from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations, Inventory, consumers
 from ctisync.stores.opensearch.history import HistoryIndex
 from ctisync.stores.opensearch.indices import count_records
-from ctisync.stores.opensearch.lease import LeaseHolder, current_lease, is_dead, new_lease, work_of
+from ctisync.stores.opensearch.lease import (
+    LeaseHolder,
+    current_lease,
+    is_dead,
+    new_lease,
+    server_time,
+    work_of,
+)
 from ctisync.stores.opensearch.records import Records
 from ctisync.stores.opensearch.refusals import Curl
 from ctisync.stores.opensearch.search import Hit, point_in_time
@@ -258,7 +265,9 @@ class OpenSearchStore:
         )
 
     def _holder(self, entry: StateEntry) -> Lease | None:
-        return current_lease(self._client, entry.lease, self._lease_ttl)
+        if entry.lease is None:
+            return None
+        return current_lease(entry.lease, server_time(self._client), self._lease_ttl)
 
     def _document(self, consumer: Consumer) -> StateDocument:
         return StateDocument(self._client, consumer, self._options.replicas)

@@ -15,7 +15,7 @@ from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
 from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.generations import MAPPING, NEW_FIELDS, Generations, Inventory
-from ctisync.stores.opensearch.lease import can_take_over, describe, server_time
+from ctisync.stores.opensearch.lease import current_lease, describe, server_time
 from ctisync.stores.opensearch.refusals import blocks_in, remove_blocks
 from ctisync.stores.opensearch.search import Hit, PointInTime, point_in_time
 from ctisync.stores.opensearch.security import hidden_from_reader
@@ -159,8 +159,8 @@ def inspecting(client: Client, generations: Generations, ttl: float) -> Iterator
             if tries_left and not _is_same(before, entry):
                 continue
             now = server_time(client)  # always: else a missing right of a reader showed only during a pass
-            lease = entry.lease
-            holder = None if lease is None or can_take_over(lease, now, ttl) else describe(lease)
+            lease = current_lease(entry.lease, now, ttl)
+            holder = None if lease is None else describe(lease)
             yield OpenSearchInspection(client, generations, inventory, entry, point, holder)
             return
 

@@ -244,6 +244,17 @@ def test_many_small_bombs_are_a_bomb(whole: bool, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["here", "coming"])
+def test_bombs_are_as_small_as_they_are_packed_however_many_of_them_a_read_gets(
+    whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a read gets of the members behind one does not count for it: each would seem as large as all."""
+    monkeypatch.setattr("ctisync.feed.snapshot.compressed.FREE", 300_000)
+    bomb = b" " * 200_000 + b"\n"
+    with pytest.raises(SnapshotRefused, match=r"limits\.ratio"):
+        read(zipped({f"{number}.json": bomb for number in range(40)}), whole=whole)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["here", "coming"])
 def test_members_count_as_entries(whole: bool) -> None:
     data = zipped({f"{number}.json": line(f"n{number}", 1) for number in range(6)})
     assert len(read(data, whole=whole, limits=Limits(members=6))) == 6

@@ -11,8 +11,10 @@ import errno
 import io
 import struct
 import zipfile
+from bisect import bisect
 from collections.abc import Iterator
 from functools import cached_property
+from operator import attrgetter
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
@@ -37,7 +39,7 @@ Unpacked = tuple[str, Iterator[bytes]]
 
 
 class Content:
-    """A member's bytes from `start` on. `packed`, `size` and `crc` count what was read; `ratio` counts it
+    """A member's bytes from `start` on. `packed`, `size` and `crc` count what was read, and `ratio` counts it
     together with that of other members."""
 
     def __init__(self, file: BinaryIO, name: str, start: int, codec: Codec, ratio: Ratio) -> None:
@@ -45,7 +47,7 @@ class Content:
         self._codec = codec
         self.name = name
         self.start = start
-        self.ratio = ratio
+        self._ratio = ratio
         self.packed = self.size = self.crc = 0
 
     @property
@@ -79,7 +81,7 @@ class Content:
                 packed = inflater.unconsumed_tail
                 if piece:
                     yield self._counted(piece)
-        self.packed -= len(inflater.unused_data)
+        self._count_packed(-len(inflater.unused_data))
 
     def stored(self, size: int) -> Iterator[bytes]:
         self._file.seek(self.start)
@@ -103,14 +105,17 @@ class Content:
         data = self._file.read(size)
         if not data:
             raise SnapshotRefused(f"the snapshot is truncated: {self.name} ends in the middle")
-        self.packed += len(data)
-        self.ratio.packed += len(data)
+        self._count_packed(len(data))
         return data
+
+    def _count_packed(self, count: int) -> None:
+        self.packed += count
+        self._ratio.packed += count
 
     def _counted(self, piece: bytes) -> bytes:
         self.crc = self._codec.crc32(piece, self.crc)
         self.size += len(piece)
-        self.ratio.add(len(piece), f"{self.name} of the ZIP")
+        self._ratio.add(len(piece), f"{self.name} of the ZIP")
         return piece
 
 
@@ -150,7 +155,8 @@ class Archive:
         if first is not None:
             yield first.name, first.inflated()
         self.check_first()
-        contents: list[Content] = []
+        by_start = attrgetter("start")
+        contents: list[Content] = []  # in the order of their starts; no two of them overlap
         for info, start in zip(self.members, self._starts, strict=True):
             if first is not None and first.start == start:
                 content, first = first, None
@@ -158,12 +164,14 @@ class Archive:
             else:
                 content = Content(self._file, info.filename, start, self._codec, self._ratio)
                 yield info.filename, content.pieces(info)
-            for other in contents:  # a few bytes could otherwise be unpacked a thousand times
+            place = bisect(contents, content.start, key=by_start)
+            for other in contents[max(0, place - 1) : place + 1]:
                 if content.start < other.end and other.start < content.end:
+                    # A few bytes could otherwise be unpacked a thousand times.
                     raise SnapshotRefused(
                         f"the snapshot is damaged: {content.name} and {other.name} overlap in the ZIP"
                     )
-            contents.append(content)
+            contents.insert(place, content)
 
     def check_first(self) -> None:
         """Raises SnapshotChanged if the directory does not name the member that was read before it."""

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -424,3 +425,23 @@ def test_records_that_would_fill_the_memory_are_refused_together_although_each_i
     with pytest.raises(TooLarge):
         fold_all(touched(changes, EVERYTHING), {}, Limits(reply_bytes=10_000))
     assert len(fold_all(touched(changes, EVERYTHING), {}, Limits(reply_bytes=25_000)).writes) == 20
+
+
+def test_records_whose_patches_fail_do_not_stay_in_memory_until_the_end_of_the_range() -> None:
+    payload = {"list": [[number] for number in range(20_000)]}
+    changes = [
+        update(2 + number, str(number), {"op": "test", "path": "/list", "value": 0}) for number in range(20)
+    ]
+    per_resource = touched(changes, EVERYTHING)
+
+    def peak(names: Sequence[str]) -> int:
+        parts = (([name], {name: stored(name, 1, payload)}) for name in names)
+        tracemalloc.start()
+        try:
+            with pytest.raises(CannotApply):
+                fold(per_resource, parts)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(list(per_resource)) < 3 * peak(["0"])

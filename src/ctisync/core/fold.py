@@ -33,9 +33,9 @@ _canonical: Final = msgspec.json.Encoder(decimal_format="number", order="sorted"
 class CannotApply(Exception):
     """The first change of the range that cannot be applied; nothing of the range may be written."""
 
-    def __init__(self, change: Change, reason: str, operation: int | None = None) -> None:
-        super().__init__(reason)
-        self.failed = FailedChange(change.offset, change.resource, operation, reason, digest(change))
+    def __init__(self, failed: FailedChange) -> None:
+        super().__init__(failed.reason)
+        self.failed = failed
 
 
 class TooLarge(Exception):
@@ -80,7 +80,7 @@ def fold(
     skipped = size = 0
     most = _REPLIES * limits.reply_bytes
     created: set[str] = set()
-    failures: list[CannotApply] = []
+    failures: list[FailedChange] = []  # an exception keeps the record that it was raised for
     for name, record in ((name, records.get(name)) for names, records in stored for name in names):
         check()
         changes, applied = per_resource[name], -1 if record is None else record.offset
@@ -89,7 +89,7 @@ def fold(
         try:
             write = _one_write(name, pending, record, limits, check)
         except CannotApply as error:
-            failures.append(error)
+            failures.append(error.failed)
             continue
         if write is None:
             continue
@@ -101,7 +101,7 @@ def fold(
         if record is None:  # a delete is written only for a stored record
             created.add(name)
     if failures:
-        raise min(failures, key=lambda error: error.failed.offset)
+        raise CannotApply(min(failures, key=lambda failed: failed.offset))
     return Folded(sorted(writes, key=lambda write: write.offset), skipped, frozenset(created))
 
 
@@ -120,7 +120,7 @@ def _one_write(
         if not updates:
             return _within(limits, record, first)
     if record is None:
-        raise CannotApply(updates[0], "the record to update does not exist")
+        raise _failure(updates[0], "the record to update does not exist")
     return _updated(name, record, updates, limits, check)
 
 
@@ -133,9 +133,9 @@ def _updated(
         try:
             working.apply(change.operations or [])
         except PatchError as error:
-            raise CannotApply(change, error.reason, error.operation) from None
+            raise _failure(change, error.reason, error.operation) from None
         if not isinstance(working.document, dict):
-            raise CannotApply(change, "it leaves a payload that is not an object")
+            raise _failure(change, "it leaves a payload that is not an object")
     changed = wire.changed(line, name, updates[-1], working.document, len(record.line))
     return _within(limits, changed, updates[-1], depth_checked=True)
 
@@ -145,13 +145,13 @@ def _within(limits: Limits, record: Record, change: Change, *, depth_checked: bo
     value is nested too deeply, because the stored record and each value of a patch were checked."""
     if len(record.line) > limits.line_bytes:
         reason = f"the record would have {len(record.line)} bytes, more than limits.line_bytes"
-        raise CannotApply(change, reason)
+        raise _failure(change, reason)
     if depth_checked and len(record.line) <= limits.json_values:  # a value has one byte at least
         return record
     try:
         check_line(record.line, limits)
     except Excess as error:
-        raise CannotApply(change, f"the record would exceed limits.{error.limit}") from None
+        raise _failure(change, f"the record would exceed limits.{error.limit}") from None
     return record
 
 
@@ -165,12 +165,16 @@ def _opened(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
         if isinstance(payload, msgspec.Raw):
             line["payload"] = payload = opened(payload)
     except Excess as error:
-        raise CannotApply(change, f"the stored record exceeds limits.{error.limit}") from None
+        raise _failure(change, f"the stored record exceeds limits.{error.limit}") from None
     except ValueError as error:
-        raise CannotApply(change, f"the stored record cannot be decoded: {error}") from None
+        raise _failure(change, f"the stored record cannot be decoded: {error}") from None
     if not isinstance(payload, dict):
-        raise CannotApply(change, "the stored record has no payload object")
+        raise _failure(change, "the stored record has no payload object")
     return line
+
+
+def _failure(change: Change, reason: str, operation: int | None = None) -> CannotApply:
+    return CannotApply(FailedChange(change.offset, change.resource, operation, reason, digest(change)))
 
 
 def digest(change: Change) -> str:

@@ -55,19 +55,21 @@ class Updates:
         A change that cannot be applied sets the offset to 0, so that the pass initialises again. If that has
         not helped before, or must wait, it blocks the content just before that change.
         """
-        bar = self._bar or self._open_bar(writer.state)
+        if self._bar is None:
+            self._open_bar(writer.state)
         ahead, self._ahead = self._ahead, None
         fetched = ahead if ahead is not None and ahead.range == step.range else self._fetch(step.range)
-        folded = fetched.folded
-        while folded is None:
+        result: Folded | FailedChange | None = fetched.folded
+        while result is None:
             try:
-                folded = self._fold(writer, fetched, writer.keep_alive)
+                result = self._fold(writer, fetched, writer.keep_alive)
             except ReplyTooLarge as error:
                 fetched = self._fetch(self._first_half(writer, fetched.range, error))
             except CannotApply as error:
-                return self._fail(writer, fetched, error.failed, at)
-        self._write(writer, step, fetched, folded)
-        bar.reached(writer.state.offset - self._bar_start)
+                result = error.failed
+        if isinstance(result, FailedChange):
+            return self._fail(writer, fetched, result, at)
+        self._write(writer, step, fetched, result)
         return at.so_far.after(advanced=True)
 
     def _write(self, writer: Writer, step: ApplyRange, fetched: _Fetched, folded: Folded) -> None:
@@ -84,12 +86,11 @@ class Updates:
             holds = writer.apply(folded.writes, after, lambda: self._fold_ahead(writer, upcoming, after))
             if not holds and self._ahead is not None and self._ahead.folded is not None:
                 self._ahead = None  # it was folded with records that have changed since
-        self._log_applied(fetched.range, fetched.number, folded)
+        self._report_applied(fetched.range, fetched.number, folded)
 
-    def _open_bar(self, state: ConsumerState) -> Progress:
+    def _open_bar(self, state: ConsumerState) -> None:
         self._bar_start = state.offset
         self._bar = self._bars.enter_context(self._parts.log.progress("update", state.behind, "offsets"))
-        return self._bar
 
     def _fetch(self, offsets: OffsetRange) -> _Fetched:
         try:
@@ -185,13 +186,15 @@ class Updates:
                 continue
             after = state.advanced(last_good, self._parts.clock.now())
             writer.apply(folded.writes, after.blocked(failed, initialised_now=tried))
-            self._log_applied(good.range, len(good.changes), folded)
+            self._report_applied(good.range, len(good.changes), folded)
             return so_far.after(blocked=True, advanced=True)
         if state != (after := state.blocked(failed, initialised_now=tried)):
             writer.save(after)
         return so_far.after(blocked=True)
 
-    def _log_applied(self, applied: OffsetRange, changes: int, folded: Folded) -> None:
+    def _report_applied(self, applied: OffsetRange, changes: int, folded: Folded) -> None:
+        if self._bar is not None:
+            self._bar.reached(applied.to - self._bar_start)
         self._parts.event(
             "info",
             "range-applied",

@@ -14,6 +14,7 @@ import pytest
 from ctisync.core.state import Owed
 from ctisync.errors import (
     AccessRefused,
+    Blocked,
     CommandNotAccepted,
     CtisyncError,
     FeedRefused,
@@ -236,3 +237,12 @@ def test_the_bar_of_the_ranges_ends_before_a_load_begins(following: Stage) -> No
     ]
     assert [bar.amounts for bar in following.log.bars[::2]] == [[1000], [1]]
     assert following.log.most_bars_at_once == 1
+
+
+def test_the_bar_also_shows_the_changes_before_the_one_that_cannot_be_applied(following: Stage) -> None:
+    following.put(reinitialised_at=following.clock.now())
+    following.server.history.create("CVE-8")
+    following.server.history.poison("CVE-1")
+    with pytest.raises(Blocked):
+        following.run()
+    assert [(bar.total, bar.amounts) for bar in following.log.bars] == [(2, [1])]

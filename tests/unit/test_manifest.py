@@ -126,9 +126,18 @@ def test_a_byte_order_mark_and_long_numbers_are_no_mistake() -> None:
 
 
 def test_files_of_other_programs_have_that_name_too() -> None:
-    for entry in (ENTRY, WRITTEN, {"remote_offset": 5}, {"resource": "https://z"}):
+    for entry in (ENTRY, WRITTEN, {"remote_offset": 5}):
         text = json.dumps({"x": 1, "a.zip": entry}).encode()
         assert mentions_snapshots(text)
         assert mentions_snapshots(text[:-2]), "half a manifest"
-    for other in ({}, {"name": "an app"}, {"a": {"context": "x", "name": "y"}}):
+    lost = {"context": "x", "name": "y", "resource": "https://z"}
+    assert mentions_snapshots(json.dumps({"a.zip": lost}).encode()), "the offset is lost"
+    of_others: tuple[Any, ...] = (
+        {},
+        {"name": "an app"},
+        {"icons": [lost]},
+        {"a": {"context": "x", "name": "y"}},
+        {"permissions": [{"resource": "https://z"}], "a": {"resource": "https://z"}},
+    )
+    for other in of_others:
         assert not mentions_snapshots(json.dumps(other).encode())

@@ -7,6 +7,7 @@ console has consumers, which settings can follow.
 import codecs
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -23,6 +24,9 @@ _NOT_IN_A_NAME: Final = re.compile("[^a-z0-9]+")
 _OFFSETS: Final = ("local_offset", "remote_offset")
 """The fields with the offset of a snapshot: the first that is there (API fact: packages may omit the first).
 """
+
+_ENTRY: Final = {"context", "name", "resource"}
+"""Further fields of an entry, which no other program's manifest has together."""
 
 
 class WrongManifest(ValueError):
@@ -48,10 +52,10 @@ def manifest_entries(text: bytes) -> dict[str, Json]:
     a key twice: a file would have two offsets."""
     text = text.removeprefix(codecs.BOM_UTF8)
     try:
-        entries = decode(text)
-    except ValueError as error:
+        entries, key = decode(text), duplicate_key(text)
+    except (ValueError, RecursionError) as error:
         raise WrongManifest(f"it is not JSON: {error}") from None
-    if (key := duplicate_key(text)) is not None:
+    if key is not None:
         raise WrongManifest(f"{key} is in it twice")
     if not isinstance(entries, dict):
         raise WrongManifest(f"it is {kind_of(entries)}, not an object")
@@ -60,8 +64,13 @@ def manifest_entries(text: bytes) -> dict[str, Json]:
 
 def mentions_snapshots(text: bytes) -> bool:
     """Whether a manifest, which may be damaged, seems to have entries of snapshots: other programs write
-    files of that name, too."""
-    return any(f'"{field}"'.encode() in text for field in (*_OFFSETS, "resource"))
+    files of that name, too. An entry may have lost its offset."""
+    if any(f'"{field}"'.encode() in text for field in _OFFSETS):
+        return True
+    with suppress(WrongManifest):
+        entries = manifest_entries(text).values()
+        return any(isinstance(each, dict) and each.keys() >= _ENTRY for each in entries)
+    return False
 
 
 def owner(entry: Mapping[str, Json]) -> tuple[Json, Json]:

@@ -174,8 +174,8 @@ def test_changes_that_change_nothing_do_not_stop_a_pass(nothing: Json) -> None:
         ({**UPDATE, "resource": "a\ud800"}, "control characters"),
         ({**UPDATE, "resource": "é" * 257}, "514 bytes"),
         ({**UPDATE, "version": "2"}, "version is a string"),
-        ({**UPDATE, "operations": {}}, "operations is an object"),
-        ({**UPDATE, "type": "create", "payload": [1]}, "payload is an array"),
+        ({**UPDATE, "operations": {}}, "of CVE-1: operations is an object"),
+        ({**UPDATE, "type": "create", "payload": [1]}, "of CVE-1: payload is an array"),
     ],
 )
 def test_a_wrong_change_is_refused_by_offset_and_field(item: Json, words: str) -> None:

@@ -113,15 +113,16 @@ def change(item: Json) -> Change:
         raise FeedRefused(f"{where} has no resource")
     if wrong := wrong_name(resource):
         raise FeedRefused(f"{where}: its resource {wrong}")
+    where += f" of {resource}:"
     inserted_at = item.get("inserted_at")
     return Change(
         offset=offset,
         type=kind,
         resource=resource,
-        version=_value_or_none(item, "version", int, f"{where}:"),
+        version=_value_or_none(item, "version", int, where),
         inserted_at=inserted_at if isinstance(inserted_at, str) else None,
-        payload=_value_or_none(item, "payload", dict, f"{where}:") if kind == "create" else None,
-        operations=_value_or_none(item, "operations", list, f"{where}:") or [] if kind == "update" else None,
+        payload=_value_or_none(item, "payload", dict, where) if kind == "create" else None,
+        operations=_value_or_none(item, "operations", list, where) or [] if kind == "update" else None,
     )
 
 

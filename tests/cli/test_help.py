@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,13 @@ def test_a_name_alone_lists_the_commands_and_is_no_mistake(ctisync: Ctisync) -> 
         commands = ended.stdout.split("Commands:\n")[1].split("\n\n")[0]
         assert set(listed) <= {line.split()[0] for line in commands.splitlines()}
         assert f"ctisync help {' '.join([*words, 'COMMAND'])}" in ended.stdout
+
+
+def test_a_package_without_its_examples_still_has_its_help(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src" / "ctisync", tmp_path / "ctisync")
+    command = [sys.executable, "-m", "ctisync", "status", "--help"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("path", ["", "config"])

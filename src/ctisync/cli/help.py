@@ -189,9 +189,7 @@ _decoder: Final = msgspec.json.Decoder()
 
 _PACKAGE: Final = Path(__file__).parents[1]
 
-_FOLDER: Final = next(
-    folder for folder in (_PACKAGE / "examples", _PACKAGE.parents[1] / "examples") if folder.is_dir()
-)
+_FOLDERS: Final = (_PACKAGE / "examples", _PACKAGE.parents[1] / "examples")
 """A wheel has the examples in the package; a clone has them beside `src`."""
 
 
@@ -223,8 +221,9 @@ def examples(
 
 def _examples(name: str | None) -> dict[str, str]:
     """The texts of all examples, or of the file or folder of that name, by the names of the files."""
-    files = sorted(path for path in _FOLDER.rglob("*") if path.is_file())
-    texts = {path.relative_to(_FOLDER).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    folder = next(each for each in _FOLDERS if each.is_dir())
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    texts = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in files}
     if name is not None:
         texts = {each: text for each, text in texts.items() if f"{each}/".startswith(f"{name.rstrip('/')}/")}
     if not texts:

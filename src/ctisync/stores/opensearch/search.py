@@ -50,14 +50,14 @@ class _Total(msgspec.Struct, frozen=True):
 class Hits(msgspec.Struct, frozen=True):
     """`total` only if the search requested it."""
 
-    hits: list[Hit] = []
+    hits: list[Hit]
     total: _Total = _Total(0)
 
 
 class SearchReply(msgspec.Struct, frozen=True):
     """The reply to a search, which may have reached only a part of the documents."""
 
-    hits: Hits = Hits()
+    hits: Hits
 
 
 class _WholeReply(SearchReply, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from ctisync.escaping import quoted
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, describe_request, path
 from ctisync.stores.opensearch.indices import STATE_INDEX, Index, read_indices
 from ctisync.stores.opensearch.refusals import Problem
-from ctisync.stores.opensearch.search import search_decoder
+from ctisync.stores.opensearch.search import Hits
 
 _FIELDS: Final = {"name", "offset", "version", "inserted_at", "payload"}
 """The fields of a record. Each is in the mapping of its index."""
@@ -57,6 +57,12 @@ class User(msgspec.Struct, frozen=True):
     roles: list[str] = []
 
 
+class _Sample(msgspec.Struct, frozen=True):
+    """The reply to a search whose `filter_path` leaves out the hits if there are none."""
+
+    hits: Hits = Hits([])
+
+
 class _Item(msgspec.Struct, frozen=True):
     error: Problem | None = None
 
@@ -76,6 +82,7 @@ class _Probe(NamedTuple):
 
 
 _user_decoder: Final = msgspec.json.Decoder(User)
+_sample_decoder: Final = msgspec.json.Decoder(_Sample)
 _line_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items_decoder: Final = msgspec.json.Decoder(_Items)
 
@@ -151,7 +158,7 @@ def _signs(client: Client, index: str) -> Iterator[str]:
         reply = client.call("POST", target, body)
     elif reply.status != 200:
         raise client.refusal(reply, "POST", target)
-    hits = client.read(reply, search_decoder).hits.hits
+    hits = client.read(reply, _sample_decoder).hits.hits
     missing = _unmapped(client, index)
     if missing:
         yield f"{', '.join(missing)} or a part of it (fls)"

@@ -22,7 +22,17 @@ from tests.hostile.server.passes import (
 )
 from tests.hostile.server.tally import Tally
 from tests.support.printed_error import assert_error
-from tests.support.raw_server import Line, RawRequest, RawServer, Script, raw, response
+from tests.support.raw_server import (
+    CHUNKED,
+    LAST_CHUNK,
+    Line,
+    RawRequest,
+    RawServer,
+    Script,
+    head,
+    raw,
+    response,
+)
 
 TRIES: Final = 10.0
 """Seconds for what is sent again after a pause, and at last is not."""
@@ -43,6 +53,12 @@ LIES: Final[Mapping[str, tuple[Script, End]]] = {
         raw(response(200, b"[" * 60_000, JSON)),
         End(7, "a reply of OpenSearch .* cannot be read"),
     ),
+    "a chunk of minus five bytes": (
+        raw(head(200, JSON, CHUNKED), b"-5\r\n{}\r\n", LAST_CHUNK),
+        NOT_REACHED,
+    ),
+    "a length beyond all memory": (raw(head(200, JSON, f"Content-Length: {4 * 10**18}"), b"{}"), NOT_REACHED),
+    "a length beyond all numbers": (raw(head(200, JSON, f"Content-Length: {10**30}"), b"{}"), NOT_REACHED),
     "another document": (
         raw(response(200, b'{"result":"OK"}', JSON)),
         End(7, "a reply of OpenSearch .* cannot be read"),

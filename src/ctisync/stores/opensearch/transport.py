@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 import opensearchpy
 from opensearchpy.serializer import Serializer
-from urllib3.exceptions import HTTPError, ProtocolError, SSLError
+from urllib3.exceptions import ProtocolError, SSLError
 
 from ctisync import tls
 from ctisync.backends import StoreSettings
@@ -62,13 +62,13 @@ class _PlainConnection(opensearchpy.Urllib3HttpConnection):
         ignore: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Mapping[str, str], OpenSearchReply]:
-        """Raises the library's errors; those of the network have the one of urllib3 as their cause."""
+        """Raises the library's errors; those of the network have the first one as their cause."""
         sent = {**self.headers, **(headers or {})}
         try:
             reply = self.pool.urlopen(
                 method, url, body, retries=False, redirect=False, timeout=timeout, headers=sent
             )
-        except HTTPError as error:
+        except Exception as error:  # of http.client, too: a length can be negative, or beyond all memory
             raise opensearchpy.ConnectionError("N/A", str(error), error) from error
         _check_text(reply.data)
         if not 200 <= reply.status < 300:
@@ -141,7 +141,7 @@ class HttpTransport:
             cause = error.__cause__ if isinstance(error, opensearchpy.ConnectionError) else None
             if (advice := self._tls_advice(cause)) is not None:
                 raise AccessRefused(advice.text, hint=advice.hint) from error
-            raise NoReply("the answer is not JSON" if cause is None else str(cause)) from error
+            raise NoReply("the answer is not JSON" if cause is None else str(cause) or repr(cause)) from error
         # A server that expects TLS may answer 400 without TLS.
         if reply.status == 400 and reply.problem == Problem() and (advice := self._tls_instead_of_http()):
             raise AccessRefused(advice.text, hint=advice.hint)

@@ -247,8 +247,8 @@ def _open_reader(
     writes."""
     if not exists(path):
         return empty_database(), None
+    before = stamp(path)  # first, so that a write while the mode is chosen counts, too
     mode = read_mode(path, read_only=read_only)
-    before = None if mode == "ro" else stamp(path)
     try:
         connection, version = _begin_read(path, mode, patience, len(migrations))
     except sqlite3.OperationalError:
@@ -268,7 +268,7 @@ def _open_reader(
     if not version:
         connection.close()
         return empty_database(), None
-    return connection, before
+    return connection, None if mode == "ro" else before
 
 
 def _begin_read(path: Path, mode: Mode, patience: float, newest: int) -> tuple[sqlite3.Connection, int]:

@@ -86,11 +86,7 @@ def reading(
             failure = error
         finally:
             connection.close()
-        if before is not None and stamp(path) != before:
-            raise StoreUnavailable(
-                f"a pass started and wrote to {path} during the read",
-                hint="run the same command again; it can read while a pass is running",
-            ) from failure
+        _check_undisturbed(path, before, failure)
         if failure is not None:
             raise failure
 
@@ -249,12 +245,17 @@ def _open_reader(
         return empty_database(), None
     before = stamp(path)  # first, so that a write while the mode is chosen counts, too
     mode = read_mode(path, read_only=read_only)
+    if mode == "ro":
+        before = None
     try:
         connection, version = _begin_read(path, mode, patience, len(migrations))
-    except sqlite3.OperationalError:
-        if read_mode(path, read_only=read_only) == mode:
+    except sqlite3.DatabaseError as error:
+        if not os.path.lexists(path):
             raise
-        # The last pass has ended meanwhile, and SQLite has removed the files beside the file.
+        if read_mode(path, read_only=read_only) == mode:
+            _check_undisturbed(path, before, error)
+            raise
+        # A pass has started or ended meanwhile: SQLite has created or removed the files beside the file.
         return _open_reader(path, patience, migrations, read_only=read_only)
     if 0 < version < len(migrations) and not read_only:
         connection.close()
@@ -268,7 +269,16 @@ def _open_reader(
     if not version:
         connection.close()
         return empty_database(), None
-    return connection, None if mode == "ro" else before
+    return connection, before
+
+
+def _check_undisturbed(path: Path, before: tuple[int, ...] | None, failure: Exception | None) -> None:
+    """Raises StoreUnavailable, because of `failure` if there is one, if the file had another stamp before."""
+    if before is not None and stamp(path) != before:
+        raise StoreUnavailable(
+            f"a pass started and wrote to {path} during the read",
+            hint="run the same command again; it can read while a pass is running",
+        ) from failure
 
 
 def _begin_read(path: Path, mode: Mode, patience: float, newest: int) -> tuple[sqlite3.Connection, int]:

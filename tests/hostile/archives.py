@@ -49,6 +49,7 @@ PACKED: Final = deflated(CONTENT)
 JSON: Final = Entry(CONTENT)
 SAME: Final = Entry(CONTENT, absent=True, at=0)
 """Another entry for what lies at the archive's beginning."""
+EMPTY: Final = Entry(name=b"empty.json", method=0, absent=True, at=0)
 
 REFUSED: Final = {
     # Sizes and sums that lie.
@@ -128,6 +129,9 @@ REFUSED: Final = {
     "an archive of a readme": refused("has 0.*'readme.txt'", Entry(b"Hello", name=b"readme.txt")),
     "two entries for one and the same member": refused("overlap", JSON, SAME),
     "fifty entries for one and the same member": refused("overlap", JSON, *[SAME] * 49),
+    "two entries for one and the same member, and an empty one between": refused(
+        "overlap", JSON, EMPTY, SAME
+    ),
     "a member within another one of records": refused(
         "overlap|not a record|the CRC of",
         Entry(assembled([JSON]), b"outer.json", method=0),

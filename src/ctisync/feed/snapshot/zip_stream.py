@@ -155,8 +155,8 @@ class Archive:
         if first is not None:
             yield first.name, first.inflated()
         self.check_first()
-        by_start = attrgetter("start")
-        contents: list[Content] = []  # in the order of their starts; no two of them overlap
+        by_place = attrgetter("start", "end")  # an empty one is before the one that begins there
+        contents: list[Content] = []  # in the order of their places; no two of them overlap
         for info, start in zip(self.members, self._starts, strict=True):
             if first is not None and first.start == start:
                 content, first = first, None
@@ -164,7 +164,7 @@ class Archive:
             else:
                 content = Content(self._file, info.filename, start, self._codec, self._ratio)
                 yield info.filename, content.pieces(info)
-            place = bisect(contents, content.start, key=by_start)
+            place = bisect(contents, by_place(content), key=by_place)
             for other in contents[max(0, place - 1) : place + 1]:
                 if content.start < other.end and other.start < content.end:
                     # A few bytes could otherwise be unpacked a thousand times.

@@ -248,6 +248,24 @@ def test_an_abandoned_load_waits_for_what_is_under_way_but_not_for_ever(node: No
     assert senders.drain() == []
 
 
+def test_a_bulk_whose_thread_has_just_been_started_when_a_stop_comes_is_waited_for(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease would be given back while the node still writes."""
+    start = threading.Thread.start
+
+    def stopped_start(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    senders = node.senders(Pace())
+    monkeypatch.setattr(threading.Thread, "start", stopped_start)
+    with pytest.raises(KeyboardInterrupt):
+        senders.submit(bulk("CVE-1"))
+    node.take().answer.put(BulkResult(created=1))
+    assert [each.created for each in senders.drain()] == [1]
+
+
 def no_thread(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 

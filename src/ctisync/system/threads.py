@@ -27,17 +27,20 @@ def start_on_thread(job: Callable[[], None], name: str) -> bool:
     return start_thread(job, name) is not None
 
 
-def submit(work: Callable[[], T], name: str, start: Start = start_on_thread) -> Future[T] | None:
-    """The future result, or error, of `work`, which has been started; None if it could not be."""
-    answer: Future[T] = Future()
+def submit(
+    work: Callable[[], T], name: str, start: Start = start_on_thread, answer: Future[T] | None = None
+) -> Future[T] | None:
+    """The future result, or error, of `work`, which has been started; None if it could not be. `answer`: the
+    future to use, for a caller that must have it even if a signal comes before this returns."""
+    outcome = Future[T]() if answer is None else answer
 
     def run() -> None:
         try:
-            answer.set_result(work())
+            outcome.set_result(work())
         except BaseException as error:  # noqa: BLE001  # handed on to the caller's thread
-            answer.set_exception(error)
+            outcome.set_exception(error)
 
-    return answer if start(run, name) else None
+    return outcome if start(run, name) else None
 
 
 def run_within(seconds: float, work: Callable[[], T], name: str) -> T:

@@ -141,11 +141,11 @@ class BulkPool:
             result.seconds = self._clock.monotonic() - began
             return result
 
-        future = submit(send, "sender")
-        if future is None:
+        future = Future[BulkResult]()
+        self._in_flight[future] = names  # first: a signal may come as soon as the thread runs
+        if submit(send, "sender", answer=future) is None:
+            del self._in_flight[future]
             results.append(self._adapted(send()))
-        else:
-            self._in_flight[future] = names
         return results
 
     def drain(self) -> list[BulkResult]:

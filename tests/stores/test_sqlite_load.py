@@ -13,6 +13,7 @@ from ctisync.core.model import Consumer, Record
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Load, Store
 from ctisync.stores.sqlite import writer as sqlite_writer
+from ctisync.stores.sqlite.compression import RecordRow
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.contract import passes
@@ -75,6 +76,7 @@ from pathlib import Path
 from ctisync.system.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.stores.sqlite import writer as sqlite_writer
+from ctisync.stores.sqlite.compression import RecordRow
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract.passes import snapshot
 from tests.support.records import made_up
@@ -161,3 +163,23 @@ def test_the_log_does_not_grow_with_the_load(path: Path, monkeypatch: pytest.Mon
         load.publish(passes.loaded(writer, CONSUMER, 20))
 
     assert 8_000_000 < highest < 45_000_000
+
+
+def test_a_load_that_packs_well_takes_no_time_for_the_rows_that_wait_to_be_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their bytes are counted once each, however many pieces come before they are enough to be written."""
+    counts = dict.fromkeys((each.name for each in made_up(50)), 0)
+    really = RecordRow.size.fget  # type: ignore[attr-defined]
+
+    def size(row: RecordRow) -> int:
+        counts[row.name] += 1
+        return int(really(row))
+
+    monkeypatch.setattr(RecordRow, "size", property(size))
+    monkeypatch.setattr(sqlite_writer, "PACKED_AT_ONCE", 1)
+    with store.writer(CONSUMER) as writer, writer.load(passes.snapshot(20)) as load:
+        add_each(load, made_up(50))
+        assert load.publish(passes.loaded(writer, CONSUMER, 20)) == 50
+
+    assert set(counts.values()) == {1}

@@ -239,6 +239,7 @@ class SqliteLoad:
         self._added_bytes = 0
         self._packing_job: Future[list[RecordRow]] | None = None
         self._packed: list[RecordRow] = []
+        self._packed_bytes = 0
         self._written = 0
         self.ambiguous = 0
 
@@ -252,7 +253,7 @@ class SqliteLoad:
         self._added_bytes += sum(len(record.line) for record in records)
         if self._added_bytes >= PACKED_AT_ONCE:
             self._pack()
-            if sum(row.size for row in self._packed) >= WRITTEN_AT_ONCE:
+            if self._packed_bytes >= WRITTEN_AT_ONCE:
                 self._write()
 
     def publish(self, after: ConsumerState) -> int:
@@ -277,7 +278,7 @@ class SqliteLoad:
         records, self._added, self._added_bytes = self._added, [], 0
         self._packing_job = submit(partial(self._rows, records), "packing")
         if self._packing_job is None:
-            self._packed += self._rows(records)
+            self._collect(self._rows(records))
 
     def _rows(self, records: list[Record]) -> list[RecordRow]:
         """Pack records. Runs on the thread."""
@@ -288,7 +289,11 @@ class SqliteLoad:
 
     def _finish_packing(self) -> None:
         if self._packing_job is not None:
-            self._packed += self._packing_job.result()
+            self._collect(self._packing_job.result())
+
+    def _collect(self, rows: list[RecordRow]) -> None:
+        self._packed += rows
+        self._packed_bytes += sum(row.size for row in rows)
 
     def _write(self) -> None:
         """Write the packed rows sorted by name, as the index and an export have them. Rows with the same name
@@ -303,4 +308,4 @@ class SqliteLoad:
             if new < len(self._packed):  # seldom: one name is on several lines
                 self.ambiguous += tables.ambiguous(self._connection, self._generation, self._packed)
             self._written += new
-        self._packed = []
+        self._packed, self._packed_bytes = [], 0

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -150,3 +151,22 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     store.forget(FORGOTTEN)
     assert (store.consumers(), store.footprint(FORGOTTEN)) == ([], Footprint())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_content_is_not_read_through_before_it_is_removed(
+    start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    SqliteStore(start, SystemClock()).forget(FORGOTTEN)
+
+    decision = list(takewhile(lambda each: each != "BEGIN IMMEDIATE", statements))
+    assert len(decision) < len(statements)
+    assert [each for each in decision if "records" in each] == []

@@ -117,7 +117,10 @@ class SqliteStore(msgspec.Struct, frozen=True):
             )
 
     def forget(self, consumer: Consumer) -> None:
-        if self.footprint(consumer) != Footprint():
+        with reading(self.path, self.patience, read_only=True) as connection:
+            has_row = tables.find_consumer(connection, consumer).id != 0
+            is_stored = has_row or tables.count_passes(connection, consumer) > 0
+        if is_stored:
             with self.writer(consumer) as writer:
                 writer.forget()
 

@@ -15,7 +15,15 @@ import pytest
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
-from ctisync.system.locks import LockState, host_lock, lock_beside, lock_for_server, lock_owner, read_lock
+from ctisync.system.locks import (
+    LockState,
+    diagnose,
+    host_lock,
+    lock_beside,
+    lock_for_server,
+    lock_owner,
+    read_lock,
+)
 from ctisync.system.process import StopRequested
 from tests.support.clock import FakeClock
 
@@ -140,6 +148,16 @@ def test_the_lock_file_of_an_earlier_version_is_used_and_gets_an_id(tmp_path: Pa
     result = identity(path)
     assert identity(path) == result
     assert read_lock(path).work is None
+
+
+@pytest.mark.parametrize("seconds", [10**12, -(10**11)])
+def test_a_lock_file_with_a_time_beyond_all_dates_still_names_its_pass(tmp_path: Path, seconds: int) -> None:
+    """As another program, or a clock that was wrong, leaves it."""
+    path = tmp_path / "x.lock"
+    with host_lock(path, FakeClock(), "ctisync sync"):
+        os.utime(path, (seconds, seconds))
+        assert read_lock(path).work == Work(f"ctisync sync, process {os.getpid()}", FakeClock().now())
+        assert diagnose(path).health == "ok"
 
 
 def test_an_error_within_the_block_lets_the_lock_go(tmp_path: Path) -> None:

@@ -172,9 +172,11 @@ def read_lock(path: Path) -> LockState:
         return LockState()
     except OSError as error:
         return LockState(unread=f"it cannot be read ({error.strerror})")
-    identity = _identity_in(text, status)
-    changed = datetime.fromtimestamp(status.st_mtime, UTC)
-    return LockState(lock_owner(text), last=None if identity is None else (identity.id, changed))
+    last = None
+    if (identity := _identity_in(text, status)) is not None:
+        with suppress(ValueError, OverflowError, OSError):  # the file's time is beyond all dates
+            last = identity.id, datetime.fromtimestamp(status.st_mtime, UTC)
+    return LockState(lock_owner(text), last=last)
 
 
 def lock_owner(text: bytes) -> Work | None:

@@ -4,6 +4,8 @@ import io
 import struct
 import tracemalloc
 import zipfile
+import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,16 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.budget import PIECE, PassLimits
+from ctisync.feed.snapshot.compressed import BEST, Ratio
 from ctisync.feed.snapshot.file import open_file
-from ctisync.feed.snapshot.zip_stream import Archive
+from ctisync.feed.snapshot.zip_stream import Archive, Content
 from ctisync.system.clock import SystemClock
-from tests.feed.crafted_zip import MEMBER, joined, patched, write_wrapped
+from tests.feed.crafted_zip import MEMBER, joined, patched, write_wrapped, zip64_extra
 from tests.support.feed_simulator import zipped
 from tests.support.records import made_up, record
 
+OTHER_EXTRA = struct.pack("<HHI", 0x7875, 4, 7)
+"""An extra field of another kind than zip64."""
 LINES = b"".join(each.line + b"\n" for each in made_up(2000))
 
 
@@ -92,7 +97,7 @@ def test_an_archive_without_a_member_of_records_is_refused_by_names(
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"crc": 7}, "CRC"),
+        ({"crc": 7}, f"has CRC {zlib.crc32(LINES):08x}, declared is 00000007"),
         ({"size": len(LINES) + 400}, "size"),
         ({"size": len(LINES) - 400}, "size"),
         ({"packed": 7}, "packed size"),
@@ -158,6 +163,36 @@ def test_a_directory_that_points_nowhere_is_refused() -> None:
     struct.pack_into("<4s", archive, 0, b"XXXX")
     with pytest.raises(SnapshotRefused, match="not where"):
         _content(bytes(archive))
+
+
+@pytest.mark.parametrize(
+    ("declared", "actual", "extra", "same"),
+    [
+        (5, 5, b"", True),
+        (5, 6, b"", False),
+        (5, (1 << 32) + 5, b"", True),
+        (5, (2 << 32) + 5, b"", True),
+        (5, (1 << 32) + 6, b"", False),
+        (5, (1 << 32) + 5, zip64_extra(5), False),
+        (5, (1 << 32) + 5, OTHER_EXTRA, True),
+        (5, (1 << 32) + 5, OTHER_EXTRA + zip64_extra(5), False),
+        (5, (1 << 32) + 5, OTHER_EXTRA + b"\x01", True),
+        ((1 << 32) + 5, (1 << 32) + 5, zip64_extra((1 << 32) + 5), True),
+        ((1 << 32) + 5, 5, zip64_extra((1 << 32) + 5), False),
+    ],
+)
+@pytest.mark.parametrize("which", ["size", "packed size"])
+def test_a_size_may_be_wrapped_only_to_the_32_bits_that_it_has(
+    which: str, declared: int, actual: int, extra: bytes, same: bool
+) -> None:
+    info, content = zipfile.ZipInfo(MEMBER), Content(io.BytesIO(), MEMBER, 0, BEST, Ratio(1))
+    info.extra, info.CRC = extra, 0
+    if which == "size":
+        info.file_size, content.size = declared, actual
+    else:
+        info.compress_size, content.packed = declared, actual
+    with nullcontext() if same else pytest.raises(SnapshotRefused, match=f"the {which} of {MEMBER}"):
+        content.check(info)
 
 
 def test_a_stored_member_that_ends_early_is_refused() -> None:

@@ -31,6 +31,7 @@ _WRAP: Final = 1 << 32
 _HEADER: Final = struct.Struct("<6xHH16xHH")
 """A local header: flags, method, lengths of name and extra fields."""
 ENCRYPTED: Final = 0x1 | 0x40
+_ZIP64: Final = 0x0001
 _DAMAGE: Final = (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, OverflowError, EOFError)
 """zipfile raises these for a damaged archive."""
 
@@ -89,17 +90,21 @@ class Content:
             yield self._counted(self._read(min(PIECE, size - self.packed)))
 
     def check(self, info: zipfile.ZipInfo) -> None:
-        """Raises SnapshotRefused if the directory declares something else than what was read. A size may be
-        wrapped to 32 bits."""
+        """Raises SnapshotRefused if the directory declares something else than what was read. Without zip64
+        fields, a size may be wrapped to 32 bits."""
+        may_wrap = _zip64_field(info.extra) is None
         for what, declared, actual in (
             ("packed size", info.compress_size, self.packed),
             ("size", info.file_size, self.size),
-            ("CRC", info.CRC, self.crc),
         ):
-            if declared not in (actual, actual % _WRAP):
+            if declared != actual and not (may_wrap and declared == actual % _WRAP):
                 raise SnapshotRefused(
                     f"the snapshot is damaged: the {what} of {self.name} is {actual}, declared is {declared}"
                 )
+        if self.crc != info.CRC:
+            raise SnapshotRefused(
+                f"the snapshot is damaged: {self.name} has CRC {self.crc:08x}, declared is {info.CRC:08x}"
+            )
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)
@@ -224,6 +229,16 @@ def _head_at(file: BinaryIO, place: int) -> _Head | None:
     name = file.read(name_length).decode("utf-8", "replace")
     start = place + len(header) + name_length + extra_length
     return _Head(name, start, _is_deflated(method, flags))
+
+
+def _zip64_field(extra: bytes) -> bytes | None:
+    """The content of the zip64 field among an entry's extra fields (APPNOTE 4.5.3); None without one."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        if kind == _ZIP64:
+            return extra[4 : 4 + length]
+        extra = extra[4 + length :]
+    return None
 
 
 def _is_content(name: str) -> bool:

@@ -22,7 +22,9 @@ from ctisync.stores.opensearch.indices import missing_settings
 from ctisync.stores.opensearch.lease import LeaseHolder
 from ctisync.stores.opensearch.refusals import Curl, Problem
 from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, Swap
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.support.clock import FakeClock
+from tests.support.opensearch_store import opensearch_at
 
 CONSUMER = Consumer()
 EPOCH = 1_780_000_000
@@ -38,7 +40,7 @@ OURS = {
 
 
 class SmallNode:
-    """A `Transport`. `request_count` counts our requests, `sent` are those of them that do not only read."""
+    """A `Transport`. `requests` are ours, `sent` those of them that do not only read."""
 
     timeout = 60.0
 
@@ -49,7 +51,7 @@ class SmallNode:
         self.generations: dict[str, set[str]] = {}
         self.meanwhile: deque[tuple[str, Callable[[], object]]] = deque()
         self.sent: list[str] = []
-        self.request_count = 0
+        self.requests: list[str] = []
 
     def close(self) -> None:
         pass
@@ -60,7 +62,7 @@ class SmallNode:
             return self.answer(method, target, body)
         if self.meanwhile and f"{method} {where}".startswith(self.meanwhile[0][0]):
             self.meanwhile.popleft()[1]()
-        self.request_count += 1
+        self.requests.append(f"{method} {where}")
         if method != "GET":
             self.sent.append(f"{method} {where}")
         return self.answer(method, target, body)
@@ -81,11 +83,18 @@ class SmallNode:
                 return self._read()
             case "PUT", ["wazuh-context", "_doc" | "_create", _]:
                 return self._write(content, query)
+            case "POST", ["ctisync-history", "_search"]:
+                return OpenSearchReply(404)
             case "POST", ["_aliases"]:
                 return self._change_aliases(content["actions"])
             case "GET", [_]:
                 return _done({name: self._facts(name) for name in self.generations})
         raise AssertionError(f"no test has asked for {method} {target} yet")
+
+    def store(self) -> OpenSearchStore:
+        store = opensearch_at(["http://127.0.0.1:9200"], self.clock, host_lock=LOCK)
+        store._client._transport = self
+        return store
 
     def entry(self) -> StateEntry:
         return self.document().read().entry

@@ -228,18 +228,20 @@ class OpenSearchStore:
         if not (has_entry or generations.list_all() or history.count(consumer)):
             return
         self._check_cluster()
-        lease = self._lease(generations)
+        lease, is_removed = self._lease(generations), False
 
         def give_back() -> None:
-            """If the entry is still there, the next pass that takes the lease settles what is left. It need
-            not wait for the lease to expire."""
-            with suppress(AnotherPass, StoreUnavailable, ConfigurationError):
-                lease.release()
+            """The next pass that takes the lease settles what is left. It need not wait for the lease to
+            expire."""
+            if not is_removed:
+                with suppress(AnotherPass, StoreUnavailable, ConfigurationError):
+                    lease.release()
 
         with self._client.finishing(give_back):
             FencedLease(lease, generations).remove_content()
             history.forget(consumer)
             lease.remove_entry()
+            is_removed = True
 
     def close(self) -> None:
         self._client.close()

@@ -67,7 +67,7 @@ def _(stage: Stage) -> Printed:
 @situation("no-room")
 def _(stage: Stage) -> Printed:
     stage.feed.publish_snapshot(body=of_a_declared_size(b"\n".join(stage.feed.expected_lines()), 1 << 50))
-    return stage.run("sync", "-q", CTISYNC_CTI__LOAD_WHILE_DOWNLOADING="false")
+    return stage.run("sync", "-q")
 
 
 def of_a_declared_size(content: bytes, size: int) -> bytes:

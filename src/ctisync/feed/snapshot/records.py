@@ -19,7 +19,7 @@ from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.budget import PIECE
 from ctisync.feed.snapshot import parsers
 from ctisync.feed.snapshot.compressed import is_packed, plain_or_unpacked
-from ctisync.feed.snapshot.zip_stream import Archive, Unpacked
+from ctisync.feed.snapshot.zip_stream import Archive, Unpacked, declared_size
 
 T = TypeVar("T")
 
@@ -42,9 +42,8 @@ def unpacked_size(file: BinaryIO, size: int, *, whole: bool = True) -> int:
     if not is_zip(file):
         return size * _USUAL_RATIO if is_packed(file) else size
     declared = 0
-    if whole:
-        with suppress(SnapshotRefused):  # reading it reports why
-            declared = sum(info.file_size for info in Archive(file).members)
+    with suppress(SnapshotRefused):  # reading it reports why
+        declared = declared_size(file, whole=whole)
     return max(declared, size * _USUAL_RATIO)
 
 

@@ -28,8 +28,10 @@ _MOST_OF_ENTRY: Final = 1024
 _LONGEST_NAME: Final = 128 << 10
 """Bytes of a name, or of the comment at the end."""
 _WRAP: Final = 1 << 32
-_HEADER: Final = struct.Struct("<6xHH16xHH")
-"""A local header: flags, method, lengths of name and extra fields."""
+_HEADER: Final = struct.Struct("<6xHH12xLHH")
+"""A local header: flags, method, size of the content, lengths of name and extra fields."""
+_SIZE_FOLLOWS: Final = 0x8
+_SIZE_IN_ZIP64: Final = 0xFFFFFFFF
 ENCRYPTED: Final = 0x1 | 0x40
 _ZIP64: Final = 0x0001
 _DAMAGE: Final = (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, OverflowError, EOFError)
@@ -139,7 +141,8 @@ class Archive:
         self._limits = limits
         self._codec = codec
         self._ratio = Ratio(limits.ratio)
-        self._first = None if whole else self._first_content()
+        head = None if whole else _first_head(file)
+        self._first = None if head is None else Content(file, head.name, head.start, codec, self._ratio)
 
     @cached_property
     def members(self) -> list[zipfile.ZipInfo]:
@@ -202,21 +205,30 @@ class Archive:
             f"the snapshot is damaged: {info.filename} is not where the ZIP's directory says"
         )
 
-    def _first_content(self) -> Content | None:
-        """That of the first entry, if its header is enough to inflate it."""
-        head = _head_at(self._file, 0)
-        if head is None or not head.in_deflate or not _is_content(head.name):
-            return None
-        return Content(self._file, head.name, head.start, self._codec, self._ratio)
+
+def declared_size(file: BinaryIO, *, whole: bool = True) -> int:
+    """Bytes of the content as declared, wrapped to 32 bits without zip64 fields: of all members or, unless
+    the file is `whole`, of the first; 0 if unknown. Raises SnapshotRefused as `Archive` does."""
+    if whole:
+        return sum(info.file_size for info in Archive(file).members)
+    head = _first_head(file)
+    return 0 if head is None else head.size
 
 
 class _Head(NamedTuple):
-    """The header of an entry: its name, the position of its compressed bytes, and whether they are in deflate
-    and not encrypted."""
+    """The header of an entry: its name, the position of its compressed bytes, whether they are in deflate and
+    not encrypted, and the bytes of its content (0 if unknown)."""
 
     name: str
     start: int
     in_deflate: bool
+    size: int
+
+
+def _first_head(file: BinaryIO) -> _Head | None:
+    """That of the first entry, if it is enough to inflate a member."""
+    head = _head_at(file, 0)
+    return head if head is not None and head.in_deflate and _is_content(head.name) else None
 
 
 def _head_at(file: BinaryIO, place: int) -> _Head | None:
@@ -225,10 +237,14 @@ def _head_at(file: BinaryIO, place: int) -> _Head | None:
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size or not header.startswith(b"PK\x03\x04"):
         return None
-    flags, method, name_length, extra_length = _HEADER.unpack(header)
+    flags, method, size, name_length, extra_length = _HEADER.unpack(header)
     name = file.read(name_length).decode("utf-8", "replace")
     start = place + len(header) + name_length + extra_length
-    return _Head(name, start, _is_deflated(method, flags))
+    if flags & _SIZE_FOLLOWS:
+        size = 0
+    elif size == _SIZE_IN_ZIP64:
+        size = int.from_bytes((_zip64_field(file.read(extra_length)) or b"")[:8], "little")
+    return _Head(name, start, _is_deflated(method, flags), size)
 
 
 def _zip64_field(extra: bytes) -> bytes | None:

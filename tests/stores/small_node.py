@@ -170,7 +170,9 @@ class Holder:
         self.node = node
         client = Client(node, Curl("http://127.0.0.1:9200"), node.clock)
         document = StateDocument(client, CONSUMER, 0)
-        self.lease = LeaseHolder(client, document, node.clock, ttl, host_lock=host_lock)
+        self.lease = LeaseHolder(
+            client, document, node.clock, ttl, host_lock=host_lock, stored=document.read()
+        )
         self.generations = Generations(client, document, node.clock, StoreSettings())
         self.hold = FencedLease(self.lease, self.generations)
 

@@ -112,13 +112,21 @@ class LeaseHolder:
     that a running load has written (None: no load is running)."""
 
     def __init__(
-        self, client: Client, document: StateDocument, clock: Clock, ttl: float, *, host_lock: str | None
+        self,
+        client: Client,
+        document: StateDocument,
+        clock: Clock,
+        ttl: float,
+        *,
+        host_lock: str | None,
+        stored: StoredDocument,
     ) -> None:
+        """`stored`: the document as last read. If it has changed since, it is read again."""
         self._document = document
         self._clock = clock
         self._ttl = ttl
         self._ours = new_lease(host_lock)
-        self._stored = document.read()
+        self._stored = stored
         self._pending_state: ConsumerState | None = None
         self._server_ahead = server_time(client) - clock.monotonic()
         self._renewed_at = clock.monotonic()

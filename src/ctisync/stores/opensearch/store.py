@@ -42,7 +42,7 @@ from ctisync.stores.opensearch.records import Records
 from ctisync.stores.opensearch.refusals import Curl
 from ctisync.stores.opensearch.search import Hit, point_in_time
 from ctisync.stores.opensearch.security import check_nothing_hidden, hidden_from_reader
-from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry
+from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, StoredDocument
 from ctisync.stores.opensearch.transport import HttpTransport
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter
@@ -92,6 +92,8 @@ class OpenSearchStore:
         self._options = options
         self._lease_ttl = lease_ttl
         self._history = HistoryIndex(self._client, options.replicas)
+        self._last_read: dict[Consumer, tuple[StoredDocument, Inventory]] = {}
+        """What `read_state` has read last, until a writer uses it."""
 
     @property
     def name(self) -> str:
@@ -99,7 +101,9 @@ class OpenSearchStore:
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
         generations = self._generations(consumer)
-        return self._state(generations, generations.document.read().entry, generations.inventory())
+        stored, inventory = _read(generations)
+        self._last_read = {consumer: (stored, inventory)}
+        return self._state(generations, stored.entry, inventory)
 
     def summary(self, consumer: Consumer) -> Summary:
         generations = self._generations(consumer)
@@ -143,12 +147,14 @@ class OpenSearchStore:
     def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:
         self._check_cluster()
         generations = self._generations(consumer)
+        last_read, self._last_read = self._last_read, {}
         # Refuse another program's index, and one with hidden parts, before anything is written.
-        if (live := generations.inventory().live) is not None:
-            check_nothing_hidden(self._client, live)
+        stored, inventory = last_read.get(consumer) or _read(generations)
+        if inventory.live is not None:
+            check_nothing_hidden(self._client, inventory.live)
         pace = Pace(self._options.senders, self._options.bulk_bytes)
         records = Records(self._client, self._clock, pace)
-        writer = OpenSearchWriter(self._client, self._lease(generations), generations, records)
+        writer = OpenSearchWriter(self._client, self._lease(generations, stored), generations, records)
         with self._client.finishing(writer.let_go):
             writer.take_over()
             yield writer
@@ -224,11 +230,11 @@ class OpenSearchStore:
         """See `ports.Store.forget`. Readers find the whole content until the aliases are removed, and none of
         it after that. The state, and with it the lease, is removed last."""
         generations, history = self._generations(consumer), self._history
-        has_entry = generations.document.read().has_entry
-        if not (has_entry or generations.list_all() or history.count(consumer)):
+        stored = generations.document.read()
+        if not (stored.has_entry or generations.list_all() or history.count(consumer)):
             return
         self._check_cluster()
-        lease, is_removed = self._lease(generations), False
+        lease, is_removed = self._lease(generations, stored), False
 
         def give_back() -> None:
             """The next pass that takes the lease settles what is left. It need not wait for the lease to
@@ -261,9 +267,14 @@ class OpenSearchStore:
         else:
             yield ok("store-nodes", f"all {number} nodes in store.url answered; they are of one cluster")
 
-    def _lease(self, generations: Generations) -> LeaseHolder:
+    def _lease(self, generations: Generations, stored: StoredDocument) -> LeaseHolder:
         return LeaseHolder(
-            self._client, generations.document, self._clock, self._lease_ttl, host_lock=self._host_lock
+            self._client,
+            generations.document,
+            self._clock,
+            self._lease_ttl,
+            host_lock=self._host_lock,
+            stored=stored,
         )
 
     def _holder(self, entry: StateEntry) -> Lease | None:
@@ -276,6 +287,10 @@ class OpenSearchStore:
 
     def _generations(self, consumer: Consumer) -> Generations:
         return Generations(self._client, self._document(consumer), self._clock, self._options)
+
+
+def _read(generations: Generations) -> tuple[StoredDocument, Inventory]:
+    return generations.document.read(), generations.inventory()
 
 
 def _is_another(consumer: Consumer, entry: StateEntry, inventory: Inventory) -> bool:

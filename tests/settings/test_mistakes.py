@@ -151,6 +151,17 @@ def test_a_secret_in_a_url_is_refused_without_showing_it(tmp_path: Path, name: s
     assert "canary" not in f"{caught.value.message} {caught.value.hint}"
 
 
+def test_the_message_about_a_store_in_an_unknown_home_has_its_url_and_the_form_of_another(
+    tmp_path: Path,
+) -> None:
+    url = "sqlite:///~nobody-of-this-name/x.db"
+    with pytest.raises(ConfigurationError) as caught:
+        from_variables(tmp_path, CTISYNC_STORE__URL=f"{url}#canary")
+    begin = "begins with the home folder of a user that does not exist"
+    assert caught.value.message == f"CTISYNC_STORE__URL: '{url}' {begin}"
+    assert caught.value.hint == "write the absolute path: sqlite:////var/lib/ctisync/ctisync.db"
+
+
 def test_no_mistake_around_a_secret_shows_its_value(tmp_path: Path) -> None:
     for text in (
         "[cti]\ntoken = ['canary']",

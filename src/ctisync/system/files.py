@@ -45,14 +45,13 @@ def file_name(text: str) -> str:
     return text
 
 
-def expand_home(path: Path, where: str, error: type[CtisyncError] = UsageError) -> Path:
-    """The path with `~` and `~user` expanded. Raises `error`, which names the setting or option `where`, for
-    an unknown user."""
+def expand_home(path: Path, option: str) -> Path:
+    """The path that `option` has, with `~` and `~user` expanded. Raises UsageError for an unknown user."""
     try:
         return path.expanduser()
     except RuntimeError:
-        raise error(
-            f"{where}: {path} begins with the home folder of a user that does not exist",
+        raise UsageError(
+            f"{option}: {path} begins with the home folder of a user that does not exist",
             hint="write the absolute path",
         ) from None
 

@@ -8,7 +8,7 @@ import msgspec
 from ctisync.backends import Access, StoreSettings
 from ctisync.errors import ConfigurationError
 from ctisync.ports import Clock, Store
-from ctisync.system.files import absolute, expand_home, file_name
+from ctisync.system.files import absolute, file_name
 from ctisync.urls import redacted
 
 _PACKED_SHARE: Final = 0.25
@@ -27,7 +27,13 @@ def parse(url: str, where: str) -> "SqliteBackend":
             f"{where}: {redacted(url)} names no file",
             hint="write sqlite:///relative/to/here.db, or four slashes: sqlite:////var/lib/ctisync/ctisync.db",
         )
-    return SqliteBackend(absolute(expand_home(Path(file_name(path)), where, ConfigurationError), where))
+    try:
+        return SqliteBackend(absolute(Path(file_name(path)).expanduser(), where))
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{where}: {redacted(url)} begins with the home folder of a user that does not exist",
+            hint="write the absolute path: sqlite:////var/lib/ctisync/ctisync.db",
+        ) from None
 
 
 class SqliteBackend(msgspec.Struct, frozen=True):

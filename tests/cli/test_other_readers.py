@@ -264,12 +264,14 @@ def test_a_folder_that_systemd_keeps_for_itself_is_not_to_be_opened(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize("close", [lambda _: [], closed_for_its_group], ids=["open", "of another group"])
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 def test_the_hint_names_what_lies_beside_the_file_too(
-    reader: Reader, typed: Callable[[str], None], end: str
+    reader: Reader, typed: Callable[[str], None], close: Callable[[Reader], list[Path]], end: str
 ) -> None:
-    """The owner has opened the file, but not what SQLite had made beside it before."""
+    """The owner has opened the file, but not what SQLite had made beside it before; or neither."""
     with writing(reader):
+        close(reader)
         reader.beside(end).chmod(0o600)
         ended = reader.run("status")
         assert ended.code == 3

@@ -91,7 +91,8 @@ def to_open(path: Path) -> str | None:
         # The files of a pass get its own group, unless the folder passes another one on.
         folder = quoted(path.parent)
         return f"as root: chgrp {group} {names} {folder} && chmod g+rxs {folder}"
-    who = "g" if shut[0].stat().st_gid in groups else "o"
+    visible = shut[:1] if closed else shut
+    who = "".join(sorted({"g" if group in groups else "o" for group in _groups(visible)}))
     return f"as its owner: chmod {who}+rX {names}"
 
 

@@ -72,11 +72,12 @@ class OpenSearchInspection:
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         if self._point is None:
             return {}
-        ids, hits = list(names), list[Hit]()
+        ids, records = list(names), dict[str, Record]()
         for start in range(0, len(ids), _NAMES_PER_SEARCH):
             some = ids[start : start + _NAMES_PER_SEARCH]
-            hits += self._point.search(size=len(some), query={"ids": {"values": some}}, version=True).hits
-        return {hit.id: _record(hit) for hit in hits}
+            hits = self._point.search(size=len(some), query={"ids": {"values": some}}, version=True).hits
+            records |= {hit.id: _record(hit) for hit in hits}  # a hit keeps the whole reply in memory
+        return records
 
     def neighbours(self, name: str, most: int) -> list[str]:
         return [] if self._point is None else self._point.neighbours(name, most)

@@ -1,13 +1,16 @@
 """What comes of one question to the API: as much as the limits say, however it is built and cut up."""
 
-from typing import Any
+import gzip
+from collections.abc import Iterator
+from typing import Any, Final
 
 import pytest
 
 from ctisync.core.limits import Limits
 from ctisync.core.model import OffsetRange
 from ctisync.errors import FeedRefused, ReplyTooLarge
-from ctisync.feed.http.budget import PassLimits
+from ctisync.feed.http.budget import PassLimits, RetryLater
+from ctisync.feed.http.replies import words_in
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
@@ -71,3 +74,34 @@ def test_replies_that_stop_short_count_together(
     sim.fail("changes", failures.only_first(1), times=None)
     with pytest.raises(ReplyTooLarge, match=message):
         feed.changes(OffsetRange(1006, 1020))
+
+
+TEXT: Final = {"content-type": "text/plain"}
+REASON: Final = b"Your subscription has expired. "
+
+
+def _trickle(read: list[int]) -> Iterator[bytes]:
+    """Counts its pieces, and is too slow in the end."""
+    yield REASON
+    for number in range(100):
+        read.append(number)
+        yield b"word " * 100
+    raise RetryLater("sends less than 1024 bytes a second")
+
+
+def test_the_reason_of_a_refusal_is_shown_however_much_follows_it() -> None:
+    for body in ([REASON + b"x" * 50_000, b"x" * 50_000], [REASON] * 10_000):
+        assert words_in(TEXT, iter(body), ()).startswith(REASON.decode())
+
+
+def test_the_reason_of_a_refusal_whose_end_is_lost_is_shown() -> None:
+    packed = gzip.compress(REASON * 300)[:-8]
+    words = words_in({**TEXT, "content-encoding": "gzip"}, iter([packed]), ())
+    assert words.startswith(REASON.decode())
+
+
+def test_no_more_of_a_refusal_is_read_than_is_shown() -> None:
+    """A server may send it for hours, a byte at a time."""
+    read: list[int] = []
+    assert words_in(TEXT, _trickle(read), ()).startswith(REASON.decode())
+    assert len(read) == 9, "4,096 bytes"

@@ -103,7 +103,10 @@ def words_in(headers: Mapping[str, str], chunks: Iterator[bytes], secrets: Itera
         return ""
     content = b""
     with suppress(RetryLater, ReplyTooLarge):
-        content = b"".join(_body(headers, chunks))
+        for chunk in _body(headers, chunks):
+            content += chunk
+            if len(content) >= _LONGEST_WORDS:  # a server may send more for hours
+                break
     answer = _object(content)
     text = None if answer is None else _errors(answer)
     return in_words(content.decode("utf-8", "replace") if text is None else text, secrets)

@@ -380,6 +380,16 @@ def test_a_host_whose_international_name_is_invalid_is_a_mistake_in_the_settings
         feed.fetch_from("https://xn--a/snapshot.zip", lambda: None)
 
 
+def test_text_that_its_reader_cannot_encode_is_no_mistake_in_the_settings(
+    sim: FeedSimulator, clock: FakeClock
+) -> None:
+    """httpx raises such an error only for an address."""
+    talker = _transport(clock)
+    with pytest.raises(UnicodeEncodeError), talker.open(sim.url, {}):
+        "\udcff".encode()
+    talker.close()
+
+
 def test_every_transport_error_of_httpx_has_a_meaning(clock: FakeClock) -> None:
     def below(kind: type[Exception]) -> set[type[Exception]]:
         return {kind}.union(*(below(sub) for sub in kind.__subclasses__()))

@@ -225,8 +225,9 @@ class FeedTransport:
                 location = response.extensions[_LOCATION]
                 chunks = self._steady(response.iter_raw(), url)
                 yield FeedReply(url, response.status_code, response.headers, location, chunks, setting)
-        # httpx raises UnicodeError for an international name that is invalid.
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+            if in_body and isinstance(error, UnicodeError):
+                raise  # of the caller; httpx raises it for an international name that is invalid
             self.reached = self.reached or watch.reached
             self._pass_limits.check_time()
             # A library quotes an invalid answer, which may repeat the address.

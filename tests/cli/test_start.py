@@ -1,7 +1,10 @@
 """What a call loads: commands that ask nobody load no client for it."""
 
+import json
+import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -53,3 +56,38 @@ def test_the_settings_load_without_any_client_or_command_line(ctisync: Ctisync) 
     )
 
     assert not (HEAVY | {"typer", "platformdirs", "difflib"}) & set(ended.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["status", "--help"], ["config", "init"], ["config", "show"]]
+)
+def test_a_python_without_docstrings_loses_texts_and_no_setting_option_or_command(
+    ctisync: Ctisync, words: list[str]
+) -> None:
+    """The meanings of the settings and the first lines of the help are docstrings."""
+
+    def lines(*optimised: str) -> list[str]:
+        ended = subprocess.run(
+            [sys.executable, *optimised, "-m", "ctisync", *words],
+            env=ctisync.environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ended.stderr == ""
+        return [line for line in ended.stdout.splitlines() if not re.match("#( |$)|  [A-Za-z]|$", line)]
+
+    assert lines("-OO") == lines()
+    assert len(lines()) > 5
+
+
+def test_a_python_without_docstrings_prints_the_schema_with_all_settings(ctisync: Ctisync) -> None:
+    command = [sys.executable, "-OO", "-m", "ctisync", "config", "schema"]
+    ended = subprocess.run(command, env=ctisync.environ, capture_output=True, text=True, check=True)
+
+    stripped, whole = json.loads(ended.stdout), json.loads(ctisync.run("config", "schema").stdout)
+    assert names(stripped) == names(whole)
+
+
+def names(schema: dict[str, Any]) -> dict[str, list[str]]:
+    return {section: sorted(content["properties"]) for section, content in schema["$defs"].items()}

@@ -22,26 +22,14 @@ from ctisync.core.health import Advice
 from ctisync.core.json_text import UNDECODABLE
 from ctisync.errors import AccessRefused
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
-from ctisync.stores.opensearch.refusals import Problem
+from ctisync.stores.opensearch.refusals import Cause, Problem
 
 _CONNECTIONS: Final = 16
 """To each node, which are kept open: bulks are sent in parallel. More are opened if needed."""
 _PIECE: Final = 1 << 16
 """Bytes that are checked at once."""
 
-
-class _PartialFailure(msgspec.Struct, frozen=True):
-    cause: Problem = Problem()
-
-
-class _Failure(msgspec.Struct, frozen=True):
-    """`failures`: those of a request that the server executes in parts, such as a delete by query."""
-
-    error: Problem | str | None = None
-    failures: list[_PartialFailure] = []
-
-
-_failure_decoder: Final = msgspec.json.Decoder(_Failure)
+_failure_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class _PlainConnection(opensearchpy.Urllib3HttpConnection):
@@ -187,11 +175,21 @@ def _check_text(answer: bytes) -> None:
 
 
 def _problem(answer: bytes) -> Problem:
-    """What the answer says of its failure; nothing if it is not OpenSearch's."""
+    """What the answer says of its failure, of whatever types; nothing if it is not OpenSearch's."""
     try:
         failure = _failure_decoder.decode(answer)
     except UNDECODABLE:
         return Problem()
-    if isinstance(failure.error, str):
-        return Problem(reason=failure.error)
-    return failure.error or next((each.cause for each in failure.failures), Problem())
+    match failure:
+        # A request that the server executes in parts, such as a delete by query, has failures.
+        case {"error": dict(error)} | {"failures": [{"cause": dict(error)}, *_]}:
+            cause = error.get("caused_by")
+            inner = Cause(_text(cause.get("reason"))) if isinstance(cause, dict) else None
+            return Problem(_text(error.get("type")) or "", _text(error.get("reason")), inner)
+        case {"error": error} | {"failures": [{"cause": error}, *_]}:
+            return Problem(reason=_text(error))
+    return Problem()
+
+
+def _text(part: object) -> str | None:
+    return str(part) if part else None

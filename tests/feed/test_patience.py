@@ -9,6 +9,7 @@ from ctisync.core.model import Snapshot
 from ctisync.errors import AccessRefused, FeedRefused, FeedUnreachable
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.budget import PassLimits
+from ctisync.feed.plans import ConsoleApi
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
@@ -91,6 +92,18 @@ def test_a_server_that_takes_the_connection_and_says_nothing_was_reached(
     with RawServer(silence) as silent:
         feed = make_feed(base_url=silent.origin, cooldown=600.0, retry_budget=0.1)
         assert _come_back(feed) == 600
+
+
+def test_a_console_that_says_nothing_is_the_error_not_the_time_for_all_its_requests(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    monkeypatch.setattr("ctisync.feed.plans._READ", 0.1)
+    with (
+        RawServer(silence) as silent,
+        pytest.raises(FeedUnreachable, match="does not answer in time") as caught,
+    ):
+        ConsoleApi(silent.origin, None, None, None, {}, clock).plans()
+    assert caught.value.hint == "check cti.url and the server there, then run the same command again"
 
 
 def test_a_server_that_is_gone_in_the_middle_of_a_pass_was_reached(make_feed: MakeFeed) -> None:

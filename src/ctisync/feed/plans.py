@@ -18,6 +18,8 @@ _EXCHANGE: Final = "/platform/environments/token/exchange"
 _LONGEST_REPLY: Final = 1 << 20
 _WITHIN: Final = 30.0
 """Seconds for both requests."""
+_READ: Final = 10.0
+"""Seconds to receive the next bytes."""
 
 
 class ConsoleApi(NamedTuple):
@@ -43,7 +45,13 @@ class ConsoleApi(NamedTuple):
         ConfigurationError for an address, token or proxy that cannot be used."""
         limits = PassLimits(self.clock, Limits(pass_seconds=_WITHIN))
         transport = FeedTransport(
-            self.url, self.token, self.ca_file, limits, headers=self.headers, setting=self.setting
+            self.url,
+            self.token,
+            self.ca_file,
+            limits,
+            headers=self.headers,
+            setting=self.setting,
+            read=_READ,
         )
         try:
             public = self._plans(transport, "/catalog/plans", own=False)

@@ -115,8 +115,9 @@ class FeedTransport:
         headers: Mapping[str, str] = {},
         exchange_url: str | None = None,
         setting: str = "cti.url",
+        read: float | None = None,
     ) -> None:
-        """`setting`: the one with `base_url`."""
+        """`setting`: the one with `base_url`. `read`: seconds to receive the next bytes, by default 60."""
         self._base_url = base_url
         self._origin = origin(base_url)
         if self._origin.scheme not in ("http", "https") or not self._origin.host:
@@ -129,7 +130,8 @@ class FeedTransport:
         self._headers_to = {self._origin} if exchange_url is None else {self._origin, origin(exchange_url)}
         self._pass_limits = pass_limits
         self._clock = pass_limits.clock
-        self._deadline = ReadDeadline(_READ, pass_limits)
+        self._read = _READ if read is None else read
+        self._deadline = ReadDeadline(self._read, pass_limits)
         self._files = Files("cti", ca_file)
         self._client = _client(self._files, self._origin.scheme)
         self._is_checked = False  # a connection of the client, which keeps it for its next requests
@@ -216,7 +218,7 @@ class FeedTransport:
                 url,
                 data=form,
                 headers={**headers, **self._own_headers(url)},
-                timeout=httpx.Timeout(_READ, connect=connect),
+                timeout=httpx.Timeout(self._read, connect=connect),
                 extensions={"trace": watch.step},
             ) as response:
                 watch.check()

@@ -34,7 +34,9 @@ _TAKEOVERS: Final = (
 Stages = tuple[tuple[str, ...], ...]
 
 TESTS: Final[dict[str, Stages]] = {
-    "PassReport": (("tests/unit/test_pass_report.py", "tests/unit/test_history.py"),),
+    "PassReport": (
+        ("tests/unit/test_pass_report.py", "tests/unit/test_history.py", "tests/unit/test_incidents.py"),
+    ),
     "record_facts": (("tests/unit/test_record_facts.py",),),
     "plans_in": (("tests/unit/test_plans.py", "tests/unit/test_manifest.py"),),
     "Finding": (_AUDITS,),

@@ -59,6 +59,19 @@ def test_how_a_file_is_refused_is_how_it_is_recognised(make_feed: MakeFeed, snap
         make_feed().fetch_snapshot(snapshot, refused, nothing)
 
 
+def test_a_refused_file_is_recognised_by_its_first_reply_if_only_that_to_the_rest_has_its_size(
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot
+) -> None:
+    """Else each pass downloads it again."""
+    sim.fail("snapshot", failures.undelimited(0.4))
+    file = make_feed().fetch_snapshot(snapshot, None, nothing)
+    assert [request.status for request in sim.requests_for("snapshot")] == [200, 206]
+    file.discard()
+    sim.fail("snapshot", failures.undelimited())
+    with pytest.raises(SnapshotRefused, match="no good"):
+        make_feed().fetch_snapshot(snapshot, file.as_refused("no good"), nothing)
+
+
 def test_a_body_without_end_is_refused(
     sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, clock: FakeClock, tmp_path: Path
 ) -> None:

@@ -74,11 +74,12 @@ class Download:
             if os.path.lexists(path) and why_untrusted(path.lstat()) is not None:
                 path.unlink()
         self.offer = Offer(link)
-        """The file that is being downloaded: by the last accepted reply, and before that by the note."""
+        """The file that is being downloaded, by the first accepted reply: the next pass compares its own."""
+        self._stored = Offer(link)  # the file of the part, by the last accepted reply or the note
         if (stored := self._read_note()) is None:
             self._remove()
         else:
-            self.offer = stored
+            self._stored = stored
 
     @property
     def have(self) -> int:
@@ -118,7 +119,9 @@ class Download:
             self.restart()
             with atomic_write(self.note, mode=0o600) as file:  # half a note could join parts of two files
                 file.write(msgspec.json.encode(offer))
-        self.offer = offer
+        if start == 0 or self.offer.etag is None:  # else it is the rest of that file
+            self.offer = offer
+        self._stored = offer
         if is_complete:
             yield self.have
             return
@@ -150,8 +153,8 @@ class Download:
     @property
     def _resumed(self) -> Offer | None:
         """The file of the part, if the download can be resumed; None: the whole file is requested."""
-        is_resumed = self.offer.validator is not None and 0 < self.have != self.offer.size
-        return self.offer if is_resumed else None
+        stored = self._stored
+        return stored if stored.validator is not None and 0 < self.have != stored.size else None
 
     def _check_not_refused(self, offer: Offer) -> None:
         refused = self._refused
@@ -164,7 +167,7 @@ class Download:
 
     def _is_complete(self, offer: Offer) -> bool:
         """Whether the part is the whole file, by strong ETag and size."""
-        same = offer.validator is not None and offer.etag == self.offer.etag
+        same = offer.validator is not None and offer.etag == self._stored.etag
         return same and offer.size is not None and offer.size == self.have
 
     def _append(self, reply: FeedReply, offer: Offer, start: int) -> Generator[int]:
@@ -218,7 +221,7 @@ class Download:
     def _remove(self) -> None:
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
-        self.offer = Offer(self._link)
+        self._stored = Offer(self._link)
 
     def _read_note(self) -> Offer | None:
         try:

@@ -33,6 +33,8 @@ class Counted(TransportInFront):
         super().__init__(store)
         self.read: list[list[str]] = []
         self.bulks = 0
+        self.checks = 0
+        """Of hidden parts of the content."""
         self.states = 0
         self.lost = 0
 
@@ -40,6 +42,7 @@ class Counted(TransportInFront):
         if "_mget" in target:
             self.read.append(msgspec.json.decode(body or b"")["ids"])
         reply = super().send(method, target, body, timeout)
+        self.checks += target.startswith(f"/ctisync-{CONSUMER.index}") and "filter_path=errors" in target
         self.states += method == "PUT" and target.startswith("/wazuh-context/_doc")
         if "_bulk" in target and "filter_path=items" in target:
             self.bulks += 1
@@ -187,6 +190,24 @@ def test_what_is_being_written_the_next_range_does_not_read(store: OpenSearchSto
     assert reads == [{"CVE-1": first, "CVE-2": B}]
     assert sent.read == [["CVE-3"], ["CVE-2"]]
     assert kit.lines(store, CONSUMER) == [B.line, record("CVE-3", 25).line]
+
+
+@pytest.mark.parametrize(("names", "checks"), [(["CVE-1"], 0), (["CVE-1", "CVE-2"], 1), ([], 0)])
+def test_only_where_something_was_read_the_node_is_asked_what_it_hides(
+    store: OpenSearchStore, sent: Counted, names: list[str], checks: int
+) -> None:
+    def meanwhile() -> int:
+        before = sent.checks
+        read(writer, names)
+        assert sent.checks - before == checks
+        return 30
+
+    with store.writer(CONSUMER) as writer:
+        assert read(writer, ["CVE-1", "CVE-3"])
+        assert writer.apply([record("CVE-1", 14)], after(writer, 20), meanwhile)
+        before = sent.checks
+        assert read(writer, ["CVE-1"])
+        assert sent.checks == before + 1
 
 
 def test_the_state_is_written_once_a_range_and_once_before_the_first(

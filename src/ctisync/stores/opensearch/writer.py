@@ -118,7 +118,8 @@ class OpenSearchWriter:
             records = reads.popleft()()
             yield part, records
             del records  # before the next part comes
-        if parts and self._fenced.live is not None:  # a rule may have come since the pass began
+        # What was read from the node, not from memory: a rule may have come since the pass began.
+        if self._fenced.live is not None and not self._versions.read.keys().isdisjoint(names):
             check_nothing_hidden(self._client, self._fenced.live)
 
     def _read(self, names: Collection[str]) -> dict[str, Record]:

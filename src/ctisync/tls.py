@@ -26,8 +26,15 @@ _EXPIRED, _NOT_YET, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 62, 64
 """Error numbers of OpenSSL for certificates (X509_V_ERR_…)."""
 
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
-_NOT_ADMITTED: Final = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE")
-"""Parts of OpenSSL's names for replies without TLS, and for alerts about a client certificate."""
+_NOT_ADMITTED: Final = (
+    "CERTIFICATE_REQUIRED",
+    "HANDSHAKE_FAILURE",
+    "UNKNOWN_CA",
+    "BAD_CERTIFICATE",
+    "CERTIFICATE_UNKNOWN",
+    "CERTIFICATE_REVOKED",
+)
+"""Parts of OpenSSL's names for replies without TLS, and for alerts that another client certificate mends."""
 
 _NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which `ssl` has no name: an expired certificate is read, too."""
@@ -78,6 +85,11 @@ def refusal(error: BaseException, url: str, files: Files) -> Advice | None:
         return Advice(
             f"{where} does not use TLS, but {files.section}.url begins with https://",
             f"enable TLS there; or, in a private network, set {files.section}.url to {quoted_url}",
+        )
+    if files.client_cert is not None and "CERTIFICATE_EXPIRED" in reason:
+        return Advice(
+            f"{_server(url)} refuses the client certificate {files.client_cert}: it has expired",
+            f"renew it; its dates: openssl x509 -noout -dates -in {quoted(files.client_cert)}",
         )
     if any(each in reason for each in _NOT_ADMITTED):
         return _client_certificate_advice(_server(url), files)

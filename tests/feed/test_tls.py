@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -179,6 +180,47 @@ def test_a_client_certificate_that_is_required_or_refused(
             rf"{url} (closes .*)?refuses the client certificate {pair.certificate}", error.message
         )
         assert re.search(rf"openssl x509 -noout .*-dates -in {pair.certificate}", str(error.hint))
+
+
+def _of_the_alert(reason: str, client_cert: Path | None) -> tuple[str, str]:
+    error = ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:1)")
+    error.reason = reason
+    advice = tls.refusal(error, "https://h:9200/x", tls.Files("store", None, client_cert))
+    assert advice is not None
+    return advice.text, advice.hint
+
+
+def test_an_expired_client_certificate_is_renewed_not_signed_by_another_authority() -> None:
+    text, hint = _of_the_alert("SSLV3_ALERT_CERTIFICATE_EXPIRED", Path("/c.pem"))
+    assert text == "https://h:9200 refuses the client certificate /c.pem: it has expired"
+    assert hint == "renew it; its dates: openssl x509 -noout -dates -in /c.pem"
+
+
+@pytest.mark.parametrize("client_cert", [None, Path("/c.pem")])
+@pytest.mark.parametrize(
+    ("reason", "is_about_it"),
+    [
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", True),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", True),
+        ("TLSV1_ALERT_UNKNOWN_CA", True),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", True),
+        ("SSLV3_ALERT_CERTIFICATE_UNKNOWN", True),
+        ("SSLV3_ALERT_CERTIFICATE_REVOKED", True),
+        ("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", False),
+        ("WRONG_CERTIFICATE_TYPE", False),
+        ("TLSV1_ALERT_PROTOCOL_VERSION", False),
+    ],
+)
+def test_only_an_alert_about_the_authority_of_a_client_certificate_asks_for_another_one(
+    reason: str, is_about_it: bool, client_cert: Path | None
+) -> None:
+    text, hint = _of_the_alert(reason, client_cert)
+    required = (
+        "requires a client certificate" if client_cert is None else "refuses the client certificate /c.pem"
+    )
+    closed = f"closes the TLS connection: {reason}"
+    assert text == f"https://h:9200 {required if is_about_it else closed}"
+    assert hint.startswith("set store.client_cert" if is_about_it else "check its log")
 
 
 @pytest.mark.parametrize("part", WITH_CERTIFICATE)

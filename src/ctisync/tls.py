@@ -151,7 +151,8 @@ def _client_expiry(files: Files, client_cert: Path) -> datetime | None:
         client, server = _unchecked(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.verify_mode = ssl.CERT_REQUIRED
         server.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
-        server.load_verify_locations(client_cert)
+        text = _read(files, "client_cert", _CERTIFICATE).decode("ascii", "ignore")
+        server.load_verify_locations(cadata=text)
         for each in (client, server):
             _load_pair(each, files, client_cert)
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()

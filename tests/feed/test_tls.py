@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -313,3 +313,14 @@ def test_the_end_of_a_certificate_is_read(authority: trustme.CA, ca_file: Path, 
             assert list(tls.expiry_dates(urls, files)) == ([server, client] if days > 0 else [client])
             assert list(tls.expiry_dates(urls, tls.Files("cti"))) == [], "each request says what is wrong"
     assert list(tls.expiry_dates([], files._replace(client_cert=tmp_path / "absent"))) == []
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_the_end_of_a_client_certificate_that_is_no_file_is_not_waited_for(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    pair = Authority(tmp_path).issue("ctisync")
+    odd = tmp_path / "odd"
+    make(odd)
+    for key in (None, pair.key):
+        assert list(tls.expiry_dates([], tls.Files("store", None, odd, key))) == []

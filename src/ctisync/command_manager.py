@@ -33,6 +33,8 @@ _MOST_REPLY: Final = 65_536
 _WHAT: Final = "command-manager"
 _PAUSE: Final = 0.5
 _TRIES: Final = 2
+_LEAST: Final = 0.1
+"""Seconds. A time-out must be more than 0."""
 _NO_FILES: Final = tls.Files("command_manager")
 
 
@@ -109,17 +111,22 @@ class CommandManagerClient:
 
         import httpx
 
+        until = self.clock.monotonic() + self.timeout
+
+        def left() -> float:
+            return max(_LEAST, until - self.clock.monotonic())
+
         tries = self._servers if len(self._servers) >= _TRIES else self._servers * _TRIES
         with httpx.Client(
             auth=self.login,
             verify=self._tls,
-            timeout=self.timeout,
             headers={"Accept-Encoding": "identity", "User-Agent": f"ctisync/{__version__}"},
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         ) as client:
             for number, server in enumerate(tries, start=1):
+                client.timeout = httpx.Timeout(left())
                 try:
                     return ask(client, server)
                 except httpx.HTTPError as error:
@@ -128,7 +135,7 @@ class CommandManagerClient:
                         raise self._late(server) from None
                     advice = tls.refusal(error, server, self.files)
                     if advice is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-                        advice = tls.speaks_tls(server, self.files, within=self.timeout / 4)
+                        advice = tls.speaks_tls(server, self.files, within=left() / 4)
                     if advice is not None:
                         raise CommandNotAccepted(advice.text, hint=advice.hint) from error
                     if not is_unsent or number == len(tries):

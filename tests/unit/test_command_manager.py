@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import httpx
 import pytest
 import trustme
 
@@ -11,11 +12,15 @@ from ctisync import tls
 from ctisync.command_manager import CommandManagerClient, _accepts
 from ctisync.core.health import CheckResult
 from ctisync.errors import CommandNotAccepted, ConfigurationError
+from ctisync.ports import Clock
 from ctisync.system.clock import SystemClock
 from ctisync.tls import Files
+from tests.support.clock import FakeClock
 from tests.support.command_manager import PATH, Command, CommandManagerStandIn, Failure, refusal
 from tests.support.feed_simulator import unused_port
 from tests.support.http_proxy import tls_proxy
+
+SYSTEM_CLOCK: Final = SystemClock()
 
 
 @pytest.fixture
@@ -24,10 +29,12 @@ def manager() -> Iterator[CommandManagerStandIn]:
         yield stand_in
 
 
-def client(*urls: str, timeout: float = 10.0, **credentials: Any) -> CommandManagerClient:
+def client(
+    *urls: str, timeout: float = 10.0, clock: Clock = SYSTEM_CLOCK, **credentials: Any
+) -> CommandManagerClient:
     return CommandManagerClient(
         urls,
-        SystemClock(),
+        clock,
         version="5.0.0",
         target_id="vulnerability-detector",
         timeout=timeout,
@@ -117,6 +124,22 @@ def test_of_several_hosts_the_first_that_can_be_connected_to_gets_it(manager: Co
     client(f"http://127.0.0.1:{unused_port()}", manager.url).send_update("wazuh-cve", 3)
 
     assert len(manager.commands) == 1
+
+
+def test_each_try_has_only_the_rest_of_the_time() -> None:
+    """Else many hosts that are gone keep a pass for many times the timeout."""
+    clock = FakeClock()
+    seconds: list[float | None] = []
+
+    def ask(http: httpx.Client, _: str) -> None:
+        seconds.append(http.timeout.connect)
+        clock.advance(seconds=4)
+        raise httpx.ConnectTimeout("")
+
+    manager = client("http://a", "http://b", "http://c", "http://d", clock=clock)
+    with pytest.raises(CommandNotAccepted, match="cannot connect"):
+        manager._first(ask)
+    assert seconds == [10.0, 5.5, 1.0, 0.1]
 
 
 def test_credentials_go_along_and_redirects_do_not_take_them_elsewhere(

@@ -224,10 +224,7 @@ class Writer(Protocol):
         then, and best effort. For what a pass that dies may lose."""
 
     def apply(
-        self,
-        writes: Sequence[Write],
-        after: ConsumerState,
-        meanwhile: Callable[[], int | None] | None = None,
+        self, writes: Sequence[Write], after: ConsumerState, meanwhile: Callable[[], int | None] | None = None
     ) -> bool:
         """Write a folded range to the live content, then `after`, whose offset is the range's end.
 

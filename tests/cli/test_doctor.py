@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ctisync.core.model import Consumer
-from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.system.clock import SystemClock
 from ctisync.system.locks import host_lock, lock_beside
@@ -19,6 +18,7 @@ from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.schema_versions import create_with
 
 Check = dict[str, Any]
 SECRET = "canary-of-a-token"
@@ -156,7 +156,7 @@ def test_a_file_of_an_older_ctisync_is_examined_and_stays_as_old(
     ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path
 ) -> None:
     ctisync.database.parent.mkdir(parents=True)
-    open_writable(ctisync.database, migrations=MIGRATIONS[:1]).close()
+    create_with(ctisync.database, *MIGRATIONS[:1])
     before = tree(tmp_path)
     checks = doctor(ctisync, 1)
     assert "schema version is 1" in checks["store"]["said"]

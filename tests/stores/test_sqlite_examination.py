@@ -17,6 +17,7 @@ from ctisync.system.clock import SystemClock
 from ctisync.system.folders import diagnose_folder
 from tests.contract import passes
 from tests.support.records import made_up
+from tests.support.schema_versions import create_with
 
 
 def examined(path: Path) -> dict[str, CheckResult]:
@@ -73,7 +74,7 @@ def test_neither_a_look_nor_an_examination_leaves_sqlites_own_files_or_a_newer_v
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "ctisync.db"
-    open_writable(path, migrations=MIGRATIONS[:1]).close()
+    create_with(path, *MIGRATIONS[:1])
     before = path.read_bytes()
     store = SqliteStore(path, SystemClock(), read_only=True)
     store.read_state(Consumer())

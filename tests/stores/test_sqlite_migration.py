@@ -14,7 +14,7 @@ import pytest
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState, FailedChange
 from ctisync.errors import ConfigurationError
-from ctisync.stores.sqlite.connection import open_writable, reading
+from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
@@ -26,6 +26,7 @@ from tests.support.faults import Fault, When
 from tests.support.figures import figure
 from tests.support.log import KeptLog
 from tests.support.records import awkward, made_up, read, record
+from tests.support.schema_versions import create_with, read_with, with_migrations
 
 OF_VERSION_1: Final = MIGRATIONS[:1]
 
@@ -62,7 +63,7 @@ def states() -> dict[Consumer, ConsumerState]:
 def path(tmp_path: Path) -> Path:
     """A file as the first ctisync wrote it, statement for statement."""
     path = tmp_path / "ctisync.db"
-    with closing(open_writable(path, migrations=OF_VERSION_1)) as file:
+    with with_migrations(*OF_VERSION_1), closing(open_writable(path)) as file:
         connection = file.connection
         connection.execute("BEGIN")
         for consumer, state in states().items():
@@ -133,10 +134,10 @@ def test_a_migrated_file_is_like_a_new_one(path: Path, tmp_path: Path) -> None:
 
 def test_a_migration_touches_no_record(path: Path) -> None:
     """So that it takes no longer for 300,000 of them: a few pages are written, whatever there is."""
-    with closing(open_writable(path, migrations=OF_VERSION_1)) as file:
+    with with_migrations(*OF_VERSION_1), closing(open_writable(path)) as file:
         file.connection.execute("INSERT INTO records VALUES (77, 77, 'big', 1, hex(zeroblob(10000000)))")
     log = path.with_name("ctisync.db-wal")
-    with reading(path, migrations=OF_VERSION_1), closing(open_writable(path)):
+    with read_with(path, *OF_VERSION_1), closing(open_writable(path)):
         pages = log.stat().st_size // 16384
         assert query(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]
 
@@ -162,17 +163,17 @@ def test_passes_go_on_from_a_migrated_content(path: Path) -> None:
 
 
 def test_a_reader_of_version_1_reads_on_and_the_next_one_refuses(path: Path) -> None:
-    with reading(path, migrations=OF_VERSION_1) as connection:
+    with read_with(path, *OF_VERSION_1) as connection:
         assert connection is not None
         open_writable(path).close()
         old = "SELECT typeof(line), count(*) FROM content GROUP BY 1"
         assert connection.execute(old).fetchall() == [(b"text", sum(map(len, CONTENTS.values())))]
 
     too_new = f"schema version {len(MIGRATIONS)}; this ctisync supports versions up to 1"
-    with pytest.raises(ConfigurationError, match=too_new), reading(path, migrations=OF_VERSION_1):
+    with pytest.raises(ConfigurationError, match=too_new), read_with(path, *OF_VERSION_1):
         pass
     with pytest.raises(ConfigurationError, match=too_new):
-        open_writable(path, migrations=OF_VERSION_1)
+        create_with(path, *OF_VERSION_1)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.ports import Store
-from ctisync.stores.sqlite.connection import open_writable, reading, translate_errors
+from ctisync.stores.sqlite.connection import open_writable, translate_errors
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
@@ -23,6 +23,7 @@ from tests.contract import passes
 from tests.contract.passes import lines
 from tests.contract.test_history import report
 from tests.support.records import long_record, made_up, read, record
+from tests.support.schema_versions import create_with, read_with
 
 CONSUMER = Consumer()
 A, B = record("CVE-1", 1), record("CVE-2", 2)
@@ -138,7 +139,7 @@ def test_an_older_schema_is_brought_up_to_date_once_and_keeps_everything(store: 
     before = store.read_state(CONSUMER)
     newer = (*MIGRATIONS, ADD_A_COLUMN)
     for _ in range(2):
-        open_writable(path, migrations=newer).close()
+        create_with(path, *newer)
 
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (len(newer),)
@@ -156,7 +157,7 @@ def test_whoever_looks_first_with_a_newer_ctisync_brings_the_schema_up_to_date(
 ) -> None:
     """A pass looks before it writes."""
     passes.initialise(store, CONSUMER, [A], 10)
-    with reading(path, migrations=(*MIGRATIONS, ADD_A_COLUMN)) as connection:
+    with read_with(path, *MIGRATIONS, ADD_A_COLUMN) as connection:
         assert connection is not None
         assert connection.execute("SELECT added FROM records").fetchall() == [(b"new",)]
 
@@ -165,7 +166,7 @@ def test_a_migration_that_fails_halfway_leaves_the_old_schema(store: Store, path
     passes.initialise(store, CONSUMER, [A], 10)
     broken = (*MIGRATIONS, ("DELETE FROM records", "SELECT 1 FROM nowhere"))
     with pytest.raises(StoreUnavailable, match="nowhere"):
-        open_writable(path, migrations=broken)
+        create_with(path, *broken)
 
     assert passes.contents(store, CONSUMER) == lines(A)
 

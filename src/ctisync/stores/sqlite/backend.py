@@ -1,7 +1,7 @@
 """`backends.Backend` for a SQLite file."""
 
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -41,13 +41,8 @@ class SqliteBackend(msgspec.Struct, frozen=True):
 
     path: Path
 
-    @property
-    def kind(self) -> str:
-        return "SQLite"
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        return ()
+    kind: ClassVar[str] = "SQLite"
+    urls: ClassVar[tuple[str, ...]] = ()
 
     @property
     def local(self) -> "SqliteBackend":

@@ -8,7 +8,7 @@ The file is in WAL mode: readers keep seeing the moment at which they began whil
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
@@ -31,14 +31,7 @@ from ctisync.stores.sqlite.file import (
     stamp,
     turn,
 )
-from ctisync.stores.sqlite.schema import (
-    MIGRATIONS,
-    Migration,
-    empty_database,
-    not_ours,
-    value_of,
-    version_of,
-)
+from ctisync.stores.sqlite.schema import MIGRATIONS, empty_database, not_ours, value_of, version_of
 from ctisync.system.files import to_chown
 
 PAGE_SIZE: Final = 16384
@@ -64,11 +57,7 @@ _ROOM_TO_SHRINK: Final = 4
 
 @contextmanager
 def reading(
-    path: Path,
-    patience: float = LOCK_PATIENCE,
-    migrations: Sequence[Migration] = MIGRATIONS,
-    *,
-    read_only: bool = False,
+    path: Path, patience: float = LOCK_PATIENCE, *, read_only: bool = False
 ) -> Iterator[sqlite3.Connection]:
     """A connection that sees one moment and writes nothing. While nothing is stored, it is one to an empty
     database.
@@ -78,7 +67,7 @@ def reading(
     Raises ConfigurationError or StoreUnavailable, which name the file.
     """
     with translate_errors(path):
-        connection, before = _open_reader(path, patience, migrations, read_only=read_only)
+        connection, before = _open_reader(path, patience, read_only=read_only)
         failure = None
         try:
             yield connection
@@ -134,9 +123,7 @@ class Writable:
         self.connection.close()
 
 
-def open_writable(
-    path: Path, patience: float = LOCK_PATIENCE, migrations: Sequence[Migration] = MIGRATIONS
-) -> Writable:
+def open_writable(path: Path, patience: float = LOCK_PATIENCE) -> Writable:
     """Open the file to write. It is created if it is missing, and migrated to the newest schema version.
 
     A read-only connection checks first that the file is ctisync's. Raises as `SqliteStore` says.
@@ -144,7 +131,7 @@ def open_writable(
     with translate_errors(path):
         if not exists(path):
             create(path)
-        reader, version = _begin_read(path, "ro", patience, len(migrations))
+        reader, version = _begin_read(path, "ro", patience)
         reader.close()
         file = Writable(path, patience)
         connection = file.connection
@@ -154,8 +141,8 @@ def open_writable(
             connection.execute("PRAGMA secure_delete = OFF")  # what is removed was public
             connection.execute(f"PRAGMA cache_size = {-CACHE_BYTES >> 10}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_SIZE}")
-            if version < len(migrations):
-                _migrate(file, migrations)
+            if version < len(MIGRATIONS):
+                _migrate(file)
         except BaseException:
             file.close()
             raise
@@ -227,17 +214,17 @@ def _enter_wal(connection: sqlite3.Connection, *, new: bool) -> None:
         connection.execute("ROLLBACK")
 
 
-def _migrate(file: Writable, migrations: Sequence[Migration]) -> None:
-    for number, statements in enumerate(migrations, start=1):
+def _migrate(file: Writable) -> None:
+    for number, statements in enumerate(MIGRATIONS, start=1):
         with file.transaction():
-            if version_of(file.connection, file.path, len(migrations)) < number:
+            if version_of(file.connection, file.path, len(MIGRATIONS)) < number:
                 for statement in statements:
                     file.connection.execute(statement)
                 file.connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _open_reader(
-    path: Path, patience: float, migrations: Sequence[Migration], *, read_only: bool
+    path: Path, patience: float, *, read_only: bool
 ) -> tuple[sqlite3.Connection, tuple[int, ...] | None]:
     """A read-only connection in a transaction; also the file's stamp if SQLite does not protect the read from
     writes."""
@@ -248,7 +235,7 @@ def _open_reader(
     if mode == "ro":
         before = None
     try:
-        connection, version = _begin_read(path, mode, patience, len(migrations))
+        connection, version = _begin_read(path, mode, patience)
     except sqlite3.DatabaseError as error:
         if not os.path.lexists(path):
             raise
@@ -256,16 +243,16 @@ def _open_reader(
             _check_undisturbed(path, before, error)
             raise
         # A pass has started or ended meanwhile: SQLite has created or removed the files beside the file.
-        return _open_reader(path, patience, migrations, read_only=read_only)
-    if 0 < version < len(migrations) and not read_only:
+        return _open_reader(path, patience, read_only=read_only)
+    if 0 < version < len(MIGRATIONS) and not read_only:
         connection.close()
         if not may_write(path):
             raise ConfigurationError(
                 f"{path} was written by an older ctisync and must be migrated before it is read",
                 hint=f"as its owner: {hints.command('status')}",
             )
-        open_writable(path, patience, migrations).close()
-        connection, version = _begin_read(path, "ro", patience, len(migrations))
+        open_writable(path, patience).close()
+        connection, version = _begin_read(path, "ro", patience)
     if not version:
         connection.close()
         return empty_database(), None
@@ -281,12 +268,12 @@ def _check_undisturbed(path: Path, before: tuple[int, ...] | None, failure: Exce
         ) from failure
 
 
-def _begin_read(path: Path, mode: Mode, patience: float, newest: int) -> tuple[sqlite3.Connection, int]:
+def _begin_read(path: Path, mode: Mode, patience: float) -> tuple[sqlite3.Connection, int]:
     """A connection in a transaction, and the file's schema version. Raises as `version_of` does."""
     connection = _connect(path, mode, patience)
     try:
         connection.execute("BEGIN")
-        return connection, version_of(connection, path, newest)
+        return connection, version_of(connection, path, len(MIGRATIONS))
     except BaseException:
         connection.close()
         raise

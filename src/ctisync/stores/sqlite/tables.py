@@ -211,8 +211,7 @@ def add_records(connection: sqlite3.Connection, generation: int, rows: Sequence[
     Texts are bound as bytes and cast: so they are stored without being decoded here.
     """
     new = connection.executemany(
-        f"{_INSERT} ON CONFLICT (generation, name) DO NOTHING",
-        ((generation, *row) for row in rows),
+        f"{_INSERT} ON CONFLICT (generation, name) DO NOTHING", ((generation, *row) for row in rows)
     ).rowcount
     if new < len(rows):
         put_records(connection, generation, rows)

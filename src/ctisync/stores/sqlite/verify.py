@@ -236,7 +236,4 @@ def _file(path: Path) -> Iterator[CheckResult]:
             yield _unwritable(path)
         else:
             older = "" if version == len(MIGRATIONS) else "; the next pass migrates it to the newest"
-            yield ok(
-                "store",
-                f"{path} can be read and written, its schema version is {version}{older}",
-            )
+            yield ok("store", f"{path} can be read and written, its schema version is {version}{older}")

@@ -5,7 +5,6 @@ A load packs a new content piece by piece, and writes it in few transactions.
 """
 
 import math
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -54,7 +53,7 @@ class SqliteWriter:
     def __init__(self, file: Writable, consumer: Consumer, clock: Clock, compression: Compression) -> None:
         """Become the writer, and remove what a killed writer left."""
         self._file = file
-        self._connection = file.connection
+        self.connection = file.connection
         self.path = file.path
         self._consumer = consumer
         self._clock = clock
@@ -62,9 +61,9 @@ class SqliteWriter:
         self._packing: tuple[int, Packing] | None = None
         self._token = uuid.uuid4().hex
         with file.transaction():
-            row = tables.find_consumer(self._connection, consumer)
-            row = row if row.id else tables.add_consumer(self._connection, consumer)
-            tables.set_writer(self._connection, row.id, self._token)
+            row = tables.find_consumer(self.connection, consumer)
+            row = row if row.id else tables.add_consumer(self.connection, consumer)
+            tables.set_writer(self.connection, row.id, self._token)
         self._row = row
         self._settle()
 
@@ -82,11 +81,9 @@ class SqliteWriter:
         stopped = False
         try:
             with self.transaction():
-                generation = tables.add_generation(
-                    self._connection, self._row.id, snapshot, self._clock.now()
-                )
+                generation = tables.add_generation(self.connection, self._row.id, snapshot, self._clock.now())
                 self._set_state(self.state.load_begun())
-            with closing(SqliteLoad(self, self._connection, generation, self._compression)) as load:
+            with closing(SqliteLoad(self, generation, self._compression)) as load:
                 yield load
         except BaseException as error:
             stopped = is_stop(error)
@@ -99,7 +96,7 @@ class SqliteWriter:
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         """All of them in one part."""
         with self.transaction():
-            rows = tables.find_records(self._connection, self._row.generation, names)
+            rows = tables.find_records(self.connection, self._row.generation, names)
             records = {record.name: record for record in rows}
         yield names, records
 
@@ -107,10 +104,7 @@ class SqliteWriter:
         self.save(state)
 
     def apply(
-        self,
-        writes: Sequence[Write],
-        after: ConsumerState,
-        meanwhile: Callable[[], int | None] | None = None,
+        self, writes: Sequence[Write], after: ConsumerState, meanwhile: Callable[[], int | None] | None = None
     ) -> bool:
         """One transaction, without waiting: there is no `meanwhile`."""
         invariants.check_apply(self.state, writes, after)
@@ -120,8 +114,8 @@ class SqliteWriter:
         put_rows = self._packing_of(generation)(puts)
         deletes = [write for write in writes if isinstance(write, Delete)]
         with self.transaction():
-            tables.put_records(self._connection, generation, put_rows)
-            tables.delete_records(self._connection, generation, deletes)
+            tables.put_records(self.connection, generation, put_rows)
+            tables.delete_records(self.connection, generation, deletes)
             self._set_state(after)
         return False
 
@@ -129,12 +123,12 @@ class SqliteWriter:
         """Remove the consumer from the file. After the first transaction readers find no content; if this is
         interrupted, the next writer removes the rest, as after any swap."""
         with self.transaction():
-            tables.set_live(self._connection, self._row.id, None)
+            tables.set_live(self.connection, self._row.id, None)
             self._set_state(ConsumerState())
         self._settle()
         with self.transaction():
-            tables.drop_passes(self._connection, self._consumer)
-            tables.drop_consumer(self._connection, self._row.id)
+            tables.drop_passes(self.connection, self._consumer)
+            tables.drop_consumer(self.connection, self._row.id)
         self._file.shrink()
 
     def make_searchable(self) -> None:
@@ -146,13 +140,13 @@ class SqliteWriter:
     def swap(self, generation: int, after: ConsumerState) -> None:
         """Make this generation the live one, if requested instead of another consumer's. Call it within
         `transaction`. Raises AnotherPass if another consumer has taken the index meanwhile."""
-        if (occupant := tables.occupant(self._connection, self._consumer, self._row)) is not None:
+        if (occupant := tables.occupant(self.connection, self._consumer, self._row)) is not None:
             number, name = occupant
             if not msgspec.structs.replace(self.state, occupant=name).may_replace:
                 raise AnotherPass(f"{name} has replaced {self._consumer} meanwhile")
-            tables.set_live(self._connection, number, None)
-            tables.set_writer(self._connection, number, self._token)  # a pass of it ends at its next write
-        tables.set_live(self._connection, self._row.id, generation)
+            tables.set_live(self.connection, number, None)
+            tables.set_writer(self.connection, number, self._token)  # a pass of it ends at its next write
+        tables.set_live(self.connection, self._row.id, generation)
         self._row = self._row._replace(generation=generation)
         self._set_state(after)
 
@@ -175,16 +169,16 @@ class SqliteWriter:
             return as_text
         if self._packing is None or self._packing[0] != generation:
             with translate_errors(self.path):
-                dictionary = tables.find_dictionary(self._connection, generation)
+                dictionary = tables.find_dictionary(self.connection, generation)
             self._packing = generation, Packer(dictionary).pack
         return self._packing[1]
 
     def _still_mine(self) -> None:
-        if not tables.is_writer(self._connection, self._row.id, self._token):
+        if not tables.is_writer(self.connection, self._row.id, self._token):
             raise AnotherPass(f"another pass over {self._consumer} has started in {self.path}")
 
     def _set_state(self, state: ConsumerState) -> None:
-        tables.set_state(self._connection, self._row.id, state)
+        tables.set_state(self.connection, self._row.id, state)
         self._row = self._row._replace(state=state)
 
     def _settle(self, seconds: float = math.inf) -> None:
@@ -192,16 +186,16 @@ class SqliteWriter:
         so many seconds."""
         end = self._clock.monotonic() + seconds
         with self.transaction():
-            self._row = tables.find_consumer(self._connection, self._consumer)
+            self._row = tables.find_consumer(self.connection, self._consumer)
             if self.state.loading:
                 self._set_state(self.state.load_abandoned())
-            if tables.live_generation(self._connection, self._row) is None:
+            if tables.live_generation(self.connection, self._row) is None:
                 self._row = self._row._replace(generation=None)
-                if (occupant := tables.occupant(self._connection, self._consumer, self._row)) is not None:
+                if (occupant := tables.occupant(self.connection, self._consumer, self._row)) is not None:
                     self._set_state(msgspec.structs.replace(self.state, occupant=occupant[1]))
                 elif self.state.content:
                     self._set_state(self.state.content_gone())
-            dead = tables.dead_generations(self._connection, self._row.id)
+            dead = tables.dead_generations(self.connection, self._row.id)
         for generation in dead:
             self._drop(generation, end)
 
@@ -211,9 +205,9 @@ class SqliteWriter:
             if self._clock.monotonic() >= end:
                 return
             with self.transaction():
-                last = tables.drop_records(self._connection, generation, last, DROPPED_AT_ONCE)
+                last = tables.drop_records(self.connection, generation, last, DROPPED_AT_ONCE)
         with self.transaction():
-            tables.drop_generation(self._connection, generation)
+            tables.drop_generation(self.connection, generation)
 
 
 class SqliteLoad:
@@ -223,15 +217,9 @@ class SqliteLoad:
     and large: with one record each, the two threads would wait for each other.
     """
 
-    def __init__(
-        self,
-        writer: SqliteWriter,
-        connection: sqlite3.Connection,
-        generation: int,
-        compression: Compression,
-    ) -> None:
+    def __init__(self, writer: SqliteWriter, generation: int, compression: Compression) -> None:
         self._writer = writer
-        self._connection = connection
+        self._connection = writer.connection
         self._generation = generation
         self._packing: Packing | None = as_text if compression == "none" else None
         self._dictionary: bytes | None = None

@@ -78,10 +78,6 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     resources: tuple[str, ...] = ("*",)
     consumer_url: str | None = None
 
-    def consumer_of_core(self) -> Consumer:
-        """The same as the other parts of ctisync use it."""
-        return Consumer(self.context, self.consumer, self.index, self.resources)
-
 
 class CommandManagerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The Command Manager, which gets a command after new content.
@@ -183,7 +179,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def followed(self) -> tuple[Consumer, ...]:
         """The configured consumers, in the order of the settings."""
-        return tuple(consumer.consumer_of_core() for consumer in self.consumers)
+        return tuple(Consumer(one.context, one.consumer, one.index, one.resources) for one in self.consumers)
 
     @property
     def command_manager_urls(self) -> tuple[str, ...]:

@@ -34,13 +34,8 @@ To print each value and its source: ctisync config show
 To check the settings: ctisync config check
 """
 
-_WORDS: Final = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    Path: "a text",
-}
+_WORDS: Final = {bool: "true or false", int: "a whole number", float: "a number"}
+"""The valid values of the types that are not written as a text."""
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -151,7 +146,7 @@ def type_in_words(kind: Any) -> str:
             for words, bound in (("more than", meta.gt), ("at least", meta.ge), ("at most", meta.le))
             if bound is not None
         ]
-        return ", ".join([_WORDS[base], " and ".join(bounds)] if bounds else [_WORDS[base]])
+        return ", ".join(filter(None, (type_in_words(base), " and ".join(bounds))))
     if get_origin(kind) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(kind))
     if get_origin(kind) is dict:

@@ -12,8 +12,9 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 from ctisync import hints
 from ctisync.errors import ConfigurationError, CtisyncError, UsageError
@@ -185,7 +186,7 @@ def atomic_write(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]
         return
     beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
-        with _made(beside) as file:
+        with open(beside, "xb", opener=partial(os.open, mode=0o600)) as file:
             _remove_leftovers(target, os.fstat(file.fileno()).st_mtime)
             yield file
             file.flush()
@@ -217,11 +218,6 @@ def _opened_special(target: Path) -> BinaryIO | None:
         os.close(file)
         return None
     return os.fdopen(file, "wb")
-
-
-def _made(path: Path) -> BinaryIO:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return cast(BinaryIO, os.fdopen(os.open(path, flags, 0o600), "wb"))
 
 
 def _remove_leftovers(target: Path, now: float) -> None:

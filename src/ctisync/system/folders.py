@@ -182,8 +182,7 @@ def free_in(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError as error:
         raise StoreUnavailable(
-            f"cannot read the free disk space of {folder}: {error.strerror}",
-            hint=f"ls -ld {quoted(folder)}",
+            f"cannot read the free disk space of {folder}: {error.strerror}", hint=f"ls -ld {quoted(folder)}"
         ) from error
 
 

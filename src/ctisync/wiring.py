@@ -58,7 +58,7 @@ def opened_feed(
     settings: Settings, consumer: Consumer, clock: Clock, log: Log
 ) -> AbstractContextManager[Feed]:
     """The configured feed for one consumer, within one pass: that of `FEEDS`, by the scheme of `cti.url`."""
-    return FEEDS.get(urlsplit(settings.cti.url).scheme, _opened_cti)(settings, consumer, clock, log)
+    return FEEDS[urlsplit(settings.cti.url).scheme](settings, consumer, clock, log)
 
 
 def _opened_cti(
@@ -87,7 +87,7 @@ FEEDS: Final[dict[str, Callable[[Settings, Consumer, Clock, Log], AbstractContex
     "http": _opened_cti,
     "https": _opened_cti,
 }
-"""What opens a feed, by the scheme of its address. The first refuses an address with another scheme."""
+"""What opens a feed, by the scheme of its address. The settings have no address with another scheme."""
 
 
 def opened_snapshot_file(path: Path, settings: Settings, consumer: Consumer, clock: Clock) -> SnapshotFile:

@@ -292,14 +292,6 @@ def test_a_token_that_no_header_takes_is_refused_without_being_shown(make_feed: 
     assert not token or token not in caught.value.message
 
 
-@pytest.mark.parametrize(
-    "url", ["", "cti.wazuh.com/api", "ftp://host/x", "http://", "http://host:port/", "http://[1"]
-)
-def test_an_address_that_is_none_is_a_wrong_setting(make_feed: MakeFeed, url: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"cti\.url"):
-        make_feed(base_url=url)
-
-
 def test_names_with_special_characters_stay_in_their_part_of_the_path(make_feed: MakeFeed) -> None:
     from ctisync.core.model import Consumer
 

@@ -57,7 +57,7 @@ class CtiFeed:
         headers: Mapping[str, str] = {},
     ) -> None:
         """`lock`: the lock file of the pass; downloads are stored beside it. `retry_budget` and `cooldown`
-        are in seconds. Raises ConfigurationError for an address, token or proxy that cannot be used."""
+        are in seconds. Raises ConfigurationError for a token or proxy that cannot be used."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
         self._log = log

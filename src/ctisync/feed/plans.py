@@ -42,7 +42,7 @@ class ConsoleApi(NamedTuple):
 
     def plans(self) -> list[Plan]:
         """All plans, the environment's own first. Raises FeedUnreachable, FeedRefused, AccessRefused, and
-        ConfigurationError for an address, token or proxy that cannot be used."""
+        ConfigurationError for a token or proxy that cannot be used."""
         limits = PassLimits(self.clock, Limits(pass_seconds=_WITHIN))
         transport = FeedTransport(
             self.url,

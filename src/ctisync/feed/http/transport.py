@@ -120,10 +120,6 @@ class FeedTransport:
         """`setting`: the one with `base_url`. `read`: seconds to receive the next bytes, by default 60."""
         self._base_url = base_url
         self._origin = origin(base_url)
-        if self._origin.scheme not in ("http", "https") or not self._origin.host:
-            raise ConfigurationError(
-                f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url"
-            )
         self._setting = setting
         self._token = None if token is None else checked_token(token)
         self._headers = headers

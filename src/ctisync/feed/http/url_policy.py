@@ -238,7 +238,7 @@ class ConnectionWatch:
 
         address = httpx.URL(self._url)
         host = address.raw_host.decode("ascii")
-        port = address.port or {"http": 80, "https": 443}[address.scheme]
+        port = address.port or _PORTS[address.scheme]
         if self._reach is not None and self._connecting_to[0] == host:
             try:
                 self._reach.check_address(host, ipaddress.ip_address(stream.get_extra_info("server_addr")[0]))

@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
@@ -52,6 +53,7 @@ class PartialReader:
 OffsetSource = Literal["file name", "member name", "manifest", "highest line"]
 
 
+@dataclass(eq=False)
 class LocalSnapshot:
     """`ports.SnapshotFile`.
 
@@ -60,27 +62,20 @@ class LocalSnapshot:
     Raises StoreUnavailable, or UsageError for a file that you passed, if the file cannot be read.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        offer: Offer,
-        pass_limits: PassLimits,
-        *,
-        ours: tuple[Path, ...] = (),
-        arriving: Generator[int] | None = None,
-    ) -> None:
-        self.path = path
-        self.position = 0
-        self._offer = offer
-        self._ours = ours
-        self._pass_limits = pass_limits
-        self._arriving = arriving
+    path: Path
+    offer: Offer
+    pass_limits: PassLimits
+    ours: tuple[Path, ...] = ()
+    arriving: Generator[int] | None = None
+    position: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
         with self._on_disk() as file:
             self._have = os.fstat(file.fileno()).st_size
 
     @property
     def size(self) -> int | None:
-        return self._have if self._arriving is None else self._offer.size
+        return self._have if self.arriving is None else self.offer.size
 
     @property
     def unpacked_size(self) -> int:
@@ -88,18 +83,18 @@ class LocalSnapshot:
         if self.size is None:
             return 0
         with self._opened() as file:
-            return archive.unpacked_size(file, self.size, whole=self._arriving is None)
+            return archive.unpacked_size(file, self.size, whole=self.arriving is None)
 
     def check_disk_space(self) -> None:
-        if self._pass_limits.disk is not None:
+        if self.pass_limits.disk is not None:
             to_come = 0 if self.size is None else self.size - self._have
-            self._pass_limits.disk.check(self.unpacked_size, to_come)
+            self.pass_limits.disk.check(self.unpacked_size, to_come)
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
-        whole = self._arriving is None
+        whole = self.arriving is None
         with self._opened() as file:
-            for batch in archive.records(file, highest_offset, self._pass_limits.limits, whole=whole):
-                self._pass_limits.check_time()
+            for batch in archive.records(file, highest_offset, self.pass_limits.limits, whole=whole):
+                self.pass_limits.check_time()
                 self.position = file.tell()
                 yield batch
             self.position = file.seek(0, io.SEEK_END)
@@ -109,36 +104,36 @@ class LocalSnapshot:
         with self._opened() as file:
             if not archive.is_zip(file):
                 return []
-            return [info.filename for info in Archive(file, self._pass_limits.limits).members]
+            return [info.filename for info in Archive(file, self.pass_limits.limits).members]
 
     def close(self) -> None:
         # The caller stops early because of an error, which it reports: one of the disk is ignored here.
-        if self._arriving is not None:
+        if self.arriving is not None:
             with suppress(StoreUnavailable):
-                self._arriving.close()
+                self.arriving.close()
 
     def as_refused(self, reason: str) -> RefusedSnapshot:
-        offer = self._offer
+        offer = self.offer
         return RefusedSnapshot(link=offer.link, etag=offer.etag, size=offer.size, reason=reason)
 
     def discard(self) -> None:
-        for path in self._ours:
+        for path in self.ours:
             with suppress(OSError):  # the next pass tries again, and reports an error
                 path.unlink(missing_ok=True)
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         with self._on_disk() as file:
-            yield file if self._arriving is None else cast(BinaryIO, PartialReader(file, self._arriving))
+            yield file if self.arriving is None else cast(BinaryIO, PartialReader(file, self.arriving))
 
     @contextmanager
     def _on_disk(self) -> Iterator[BinaryIO]:
         try:
-            with open_own(self.path) if self._ours else self.path.open("rb") as file:
+            with open_own(self.path) if self.ours else self.path.open("rb") as file:
                 yield file
         except OSError as error:
             message = f"the snapshot {self.path} cannot be read: {error.strerror or error}"
-            if self._ours:
+            if self.ours:
                 raise StoreUnavailable(
                     message, hint=f"check the disk and the permissions of {quoted(self.path.parent)}"
                 ) from error

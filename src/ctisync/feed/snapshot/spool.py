@@ -186,6 +186,5 @@ def downloads(lock: Path) -> list[Path]:
         return []
     except OSError as error:
         raise StoreUnavailable(
-            f"the folder {lock.parent} cannot be read: {error.strerror}",
-            hint=f"ls -ld {quoted(lock.parent)}",
+            f"the folder {lock.parent} cannot be read: {error.strerror}", hint=f"ls -ld {quoted(lock.parent)}"
         ) from error

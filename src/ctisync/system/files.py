@@ -195,8 +195,7 @@ def atomic_write(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]
         beside.replace(target)
         _sync_folder(target.parent)
     finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
+        beside.unlink(missing_ok=True)
 
 
 def _opened_special(target: Path) -> BinaryIO | None:

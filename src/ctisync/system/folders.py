@@ -196,10 +196,8 @@ def diagnose_folder(folder: Path, *, is_made: bool) -> CheckResult:
     if not there.is_dir():
         return failed("folder", f"{there} is not a folder", hint)
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
-        what = "cannot be written to"
-        if there != folder:
-            what = f"cannot be created: {there} cannot be written to"
-        return failed("folder", f"{folder} {what}", hint)
+        what = "" if there == folder else f"cannot be created: {there} "
+        return failed("folder", f"{folder} {what}cannot be written to", hint)
     if (fault := folder_risk(folder)) is not None:
         return failed("folder", *fault)
     if (risk := network_disk_risk(there)) is not None:

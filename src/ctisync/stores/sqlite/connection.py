@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
 from typing import Final
@@ -68,16 +68,13 @@ def reading(
     """
     with translate_errors(path):
         connection, before = _open_reader(path, patience, read_only=read_only)
-        failure = None
-        try:
-            yield connection
-        except (sqlite3.Error, Unreadable) as error:
-            failure = error
-        finally:
-            connection.close()
-        _check_undisturbed(path, before, failure)
-        if failure is not None:
-            raise failure
+        with closing(connection):
+            try:
+                yield connection
+            except (sqlite3.Error, Unreadable) as error:
+                _check_undisturbed(path, before, error)
+                raise
+        _check_undisturbed(path, before, None)
 
 
 class Writable:

@@ -101,9 +101,7 @@ def _groups(paths: Iterable[Path]) -> set[int]:
 
 
 def _may(path: Path, how: int) -> bool:
-    if os.access in os.supports_effective_ids:
-        return os.access(path, how, effective_ids=True)
-    return os.access(path, how)
+    return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _log_is_used(path: Path) -> bool:

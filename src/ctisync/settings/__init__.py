@@ -67,15 +67,13 @@ def _with_secret_files(sources: dict[str, SetValue], mistakes: Mistakes) -> dict
     """Read the secrets from the files that `*_file` settings name."""
     read = dict(sources)
     for name in leaf_types(Settings):
-        file = sources.get(f"{name}_file")
-        if file is None:
-            continue
-        with mistakes.collect(name):
-            if name in sources:
-                where = f"by {sources[name].origin} and by {file.origin}"
-                raise ConfigurationError(f"{name} is set twice: {where}", hint="remove one of them")
-            secret = secret_of(read_text_file(file.value, file.origin), file.origin)
-            read[name] = SetValue(secret, file.origin, file.value)
+        if (file := sources.get(f"{name}_file")) is not None:
+            with mistakes.collect(name):
+                if name in sources:
+                    where = f"by {sources[name].origin} and by {file.origin}"
+                    raise ConfigurationError(f"{name} is set twice: {where}", hint="remove one of them")
+                secret = secret_of(read_text_file(file.value, file.origin), file.origin)
+                read[name] = SetValue(secret, file.origin, file.value)
     return read
 
 

@@ -8,7 +8,7 @@ begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import ip_address
 from operator import attrgetter
@@ -87,8 +87,12 @@ class Mistakes:
         try:
             yield
         except ConfigurationError as error:
-            self.errors.append(error)
-            self._settings.update(settings or ("",))
+            self.add(error, *settings)
+
+    def add(self, error: ConfigurationError, *settings: str) -> None:
+        """Keep the mistake, as `collect` does."""
+        self.errors.append(error)
+        self._settings.update(settings or ("",))
 
     def none_in(self, *settings: str) -> bool:
         """Whether no mistake so far affects these settings, so that a check of them finds a new mistake and
@@ -121,15 +125,13 @@ def check_secret_url(url: Secret, where: str) -> None:
 def check_hosts(hosts: Sequence[str], where: str) -> None:
     """Each must be the name or address of a host; it may have a port, and a name may begin with "*."."""
     for host in hosts:
-        try:
-            usable = _HOST.fullmatch(host) is not None and urlsplit(f"//{host}").port != 0
-        except ValueError:  # a port above 65535, an invalid address
-            usable = False
-        if not usable:
-            raise ConfigurationError(
-                f"{where}: {redacted(host)} is not a host name",
-                hint='write names such as "files.example.com", "*.example.com" or "files.example.com:8443"',
-            )
+        with suppress(ValueError):  # a port above 65535, an invalid address
+            if _HOST.fullmatch(host) and urlsplit(f"//{host}").port != 0:
+                continue
+        raise ConfigurationError(
+            f"{where}: {redacted(host)} is not a host name",
+            hint='write names such as "files.example.com", "*.example.com" or "files.example.com:8443"',
+        )
 
 
 def check_headers(headers: Mapping[str, Secret], where: str) -> None:
@@ -280,8 +282,7 @@ def check_settings(settings: Settings, sources: Mapping[str, SetValue], mistakes
         value, other = attrgetter(name, needed)(settings)
         is_new = mistakes.none_in(name, f"{name}_file", needed, f"{needed}_file")
         if value is not None and other is None and is_new:
-            with mistakes.collect(name):
-                raise ConfigurationError(f"{where(name)}: {message}", hint=hint)
+            mistakes.add(ConfigurationError(f"{where(name)}: {message}", hint=hint), name)
     if mistakes.none_in("consumers"):
         with mistakes.collect("consumers"):
             check_consumers(settings.followed, where("consumers"))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from inspect import cleandoc
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeGuard, get_args, get_origin
 
 import msgspec
 
@@ -117,17 +117,15 @@ def variable(name: str) -> str:
     return ENVIRONMENT_PREFIX + name.replace(".", "__").upper()
 
 
-def is_section(kind: Any) -> bool:
+def is_section(kind: Any) -> TypeGuard[type[msgspec.Struct]]:
     """Whether the type of a setting is a struct, so that it has settings of its own."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def listed_section(kind: Any) -> type[msgspec.Struct] | None:
     """The struct, if the type of a setting is a list of structs; else None."""
-    if get_origin(kind) is tuple and is_section(get_args(kind)[0]):
-        section: type[msgspec.Struct] = get_args(kind)[0]
-        return section
-    return None
+    entry = get_args(kind)[0] if get_origin(kind) is tuple else None
+    return entry if is_section(entry) else None
 
 
 def without_none(kind: Any) -> Any:
@@ -225,7 +223,7 @@ def _one(setting: Setting) -> Iterator[str]:
 
 def _choice(kind: Any) -> str:
     """The valid values, unless any text is valid."""
-    text = type_in_words(without_none(kind)).removesuffix(f" and at most {_ANY_NUMBER}")
+    text = type_in_words(kind).removesuffix(f" and at most {_ANY_NUMBER}")
     return "" if text == "a text" else f"{text[0].upper()}{text[1:]}."
 
 

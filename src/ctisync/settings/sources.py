@@ -93,8 +93,7 @@ def _from_table(
         name = prefix + key
         origin = f"{file}: {name}"
         if key not in types:
-            with mistakes.collect():
-                raise _unknown(f"{file}: unknown setting {name}", name, _all_names(schema, prefix))
+            mistakes.add(_unknown(f"{file}: unknown setting {name}", name, _all_names(schema, prefix)))
         elif not is_section(types[key]):
             with mistakes.collect(name):
                 if value != "":
@@ -102,8 +101,7 @@ def _from_table(
         elif isinstance(value, dict):
             yield from _from_table(types[key], value, file, f"{name}.", mistakes)
         else:
-            with mistakes.collect():
-                raise ConfigurationError(f"{origin}: expected a table", hint=f"write [{name}] as a line")
+            mistakes.add(ConfigurationError(f"{origin}: expected a table", hint=f"write [{name}] as a line"))
 
 
 def _from_credentials(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str, SetValue]:
@@ -140,8 +138,7 @@ def _from_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[st
         if not key.startswith(ENVIRONMENT_PREFIX) or text == "":
             continue
         if key not in names:
-            with mistakes.collect():
-                raise _unknown(f"unknown variable {key}", key, list(names))
+            mistakes.add(_unknown(f"unknown variable {key}", key, list(names)))
         else:
             with mistakes.collect(names[key]):
                 values[names[key]] = SetValue(_of_variable(types[names[key]], key, text), key)

@@ -169,6 +169,15 @@ def test_metrics_are_no_part_of_it(ctisync: Ctisync) -> None:
     assert not (ctisync.home / "figures.prom").exists()
 
 
+def test_metrics_are_refused_before_a_snapshot_is_looked_at(ctisync: Ctisync) -> None:
+    """Exit code 2, not that of a package which the call would not load anyway."""
+    (ctisync.home / "manifest.json").write_text("no manifest")
+    load = ("init-snapshot", "--from", str(ctisync.home))
+    assert ctisync.run(*load, "--dry-run").returncode == 6
+    ended = ctisync.run(*load, "--dry-run", "--metrics", "figures.prom")
+    assert (ended.returncode, "--metrics cannot be combined" in ended.stderr) == (2, True)
+
+
 def test_several_consumers_are_planned_one_after_the_other(ctisync: Ctisync, feed: FeedSimulator) -> None:
     both = '[{"consumer": "unknown", "index": "a"}, {"consumer": "vd_4.8.0"}]'
     ended = ctisync.run("sync", "--dry-run", "-q", CTISYNC_CONSUMERS=both)

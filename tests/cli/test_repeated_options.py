@@ -78,6 +78,8 @@ def test_what_is_printed_of_other_settings_is_typed_for_those(ctisync: Ctisync, 
     assert typed in [each["to_do"] for each in checks]
     printed = ctisync.run("export", *options, "--log-format", "json").stderr
     assert json.loads(printed.splitlines()[-1])["hint"] == typed
+    planned = ctisync.run("sync", *options, "--dry-run", "--metrics", "figures.prom")
+    assert f"try: {typed} --dry-run\n" in planned.stderr
     assert "try: ctisync sync\n" in ctisync.run("export", CTISYNC_CONFIG="").stderr
 
 

@@ -126,6 +126,8 @@ def _load_snapshots(invocation: Invocation, location: str, offset: int | None, *
     `offset` is the offset of the snapshot; None: the one in its manifest, or in the name of the file or its
     member, else the highest offset of its lines. Raises UsageError for a file that cannot be read.
     """
+    if dry_run:
+        _refuse_metrics(invocation)
     sources = {
         source.consumer: (source, source.open_file(invocation))
         for source in sources_to_load(invocation, location, offset)
@@ -166,6 +168,7 @@ def _check_offset(offset: int, last_offset: int | None, settings: Settings) -> N
 def plan_passes(invocation: Invocation) -> int:
     """Print what the next pass of each consumer would do; returns the worst exit code. Raises UsageError with
     `--metrics`."""
+    _refuse_metrics(invocation)
 
     def plan(consumer: Consumer) -> str:
         with opened_feed(invocation.settings, consumer, invocation.clock, invocation.console) as feed:
@@ -195,11 +198,14 @@ def _plan_loads(
     return _print_plans(invocation, plan)
 
 
+def _refuse_metrics(invocation: Invocation) -> None:
+    if invocation.metrics is not None:
+        hint = hints.command(invocation.policy.mode, "--dry-run")
+        raise UsageError("--dry-run and --metrics cannot be combined", hint=hint)
+
+
 def _print_plans(invocation: Invocation, plan: Callable[[Consumer], str]) -> int:
     """An error of one consumer is printed, and does not stop the next."""
-    if invocation.metrics is not None:
-        command = f"ctisync {invocation.policy.mode}"
-        raise UsageError("--dry-run and --metrics cannot be combined", hint=f"{command} --dry-run")
     codes = []
     for consumer in invocation.consumers:
         try:

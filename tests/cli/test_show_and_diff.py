@@ -79,6 +79,11 @@ def test_without_a_content_there_is_nothing_to_show(ctisync: Ctisync) -> None:
     assert "ctisync sync" in shown.stderr
 
 
+def test_what_is_no_name_is_refused_before_the_store_is_opened(ctisync: Ctisync) -> None:
+    shown = ctisync.run("show", "CVE-\udcff", CTISYNC_STORE__URL="http://127.0.0.1:9")
+    assert (shown.returncode, "is not a valid record name" in shown.stderr) == (2, True)
+
+
 def test_what_a_feed_has_written_moves_no_cursor(ctisync: Ctisync, feed: FeedSimulator) -> None:
     feed.history.create("CVE-X", {"containers": {"cna": {"title": "red \x1b[31m alert \x07"}}})
     ctisync.run("sync", "-q")

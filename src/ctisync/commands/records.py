@@ -79,6 +79,7 @@ def _find(
 
     Raises EmptyStore if no consumer has a content.
     """
+    spelled = {spelling for name in names for spelling in _spellings(name)}
     with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
         contents: dict[Consumer, Inspection] = {}
         for consumer in invocation.consumers:
@@ -88,7 +89,6 @@ def _find(
                 contents[consumer] = content
             elif consumer == invocation.consumers[-1] and not contents:
                 raise no_content(store.name, consumer, content.state)
-        spelled = {spelling for name in names for spelling in _spellings(name)}
         rows = {consumer: content.lookup(spelled) for consumer, content in contents.items()}
         stored, missing = [], []
         for name in dict.fromkeys(names):

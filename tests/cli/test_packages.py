@@ -360,6 +360,17 @@ def test_the_offset_that_a_hint_asks_for_heals(
     assert offsets(ctisync)[IOCS] == 9
 
 
+@pytest.mark.parametrize("location", ["iocs.zip", "."])
+def test_the_hint_about_a_wrong_entry_names_the_consumer_of_the_entry(
+    ctisync: Ctisync, package: Path, location: str
+) -> None:
+    make, *_ = MISTAKES["an offset in quotes"]
+    make(package)
+    ended = ctisync.run("init-snapshot", "-q", "--from", str(package / location))
+    (typed,) = commands(ended.stderr.splitlines()[-1].removeprefix("  try: "))
+    assert shlex.split(typed)[2:4] == ["--consumer", IOCS]
+
+
 @pytest.mark.parametrize(
     ("name", "code", "words", "hint"),
     [

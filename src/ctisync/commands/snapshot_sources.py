@@ -11,7 +11,14 @@ from urllib.request import url2pathname
 
 from ctisync import hints
 from ctisync.cli.invocation import Invocation
-from ctisync.core.catalog import Packaged, WrongManifest, manifest_entries, mentions_snapshots, packaged
+from ctisync.core.catalog import (
+    Packaged,
+    WrongManifest,
+    manifest_entries,
+    mentions_snapshots,
+    owner,
+    packaged,
+)
 from ctisync.core.model import Consumer, Json
 from ctisync.errors import SnapshotRefused, UsageError
 from ctisync.escaping import quoted
@@ -209,17 +216,22 @@ class _Package:
         try:
             return packaged(entries, file)
         except WrongManifest as error:
-            raise self._wrong(error, quoted(self._folder / file)) from None
+            raise self._wrong(error, quoted(self._folder / file), entries[file]) from None
 
-    def _wrong(self, error: object, file: str) -> SnapshotRefused:
-        hint = self._or_offset("copy the package again", file)
+    def _wrong(self, error: object, file: str, entry: Json = None) -> SnapshotRefused:
+        hint = self._or_offset("copy the package again", file, entry)
         return SnapshotRefused(f"{self._path}: {error}", hint=hint)
 
-    def _or_offset(self, instead: str, file: str) -> str:
-        """A hint: what to do, or, for a load, how to pass the offset."""
+    def _or_offset(self, instead: str, file: str, entry: Json = None) -> str:
+        """A hint: what to do, or, for a load, how to pass the offset. `entry`: that of the file, which may be
+        wrong."""
         if self._option != "--from":
             return instead
-        named = "--consumer NAME " if len(self._consumers) > 1 else ""
+        named = ""
+        if len(self._consumers) > 1:
+            address = owner(entry) if isinstance(entry, dict) else None
+            owners = [quoted(each) for each in self._consumers if (each.context, each.name) == address]
+            named = f"--consumer {owners[0] if owners else 'NAME'} "
         load = hints.command("init-snapshot", f"{named}--from {file} --offset N")
         return f"{instead}, or pass its offset: {load}"
 

@@ -199,9 +199,11 @@ def _plan_loads(
 
 
 def _refuse_metrics(invocation: Invocation) -> None:
+    policy = invocation.policy
     if invocation.metrics is not None:
-        hint = hints.command(invocation.policy.mode, "--dry-run")
-        raise UsageError("--dry-run and --metrics cannot be combined", hint=hint)
+        raise UsageError(
+            "--dry-run and --metrics cannot be combined", hint=hints.command(policy.mode, "--dry-run")
+        )
 
 
 def _print_plans(invocation: Invocation, plan: Callable[[Consumer], str]) -> int:

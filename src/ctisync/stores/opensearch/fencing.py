@@ -8,7 +8,7 @@ from collections.abc import Collection
 from itertools import count
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
@@ -47,10 +47,12 @@ class FencedLease:
 
         In the model: acquire, list_fences, revoke, look.
         """
-        self._lease.acquire(_took_over)
+        self._lease.acquire(lambda entry: replace(entry, state=entry.state.load_abandoned()))
         inventory = self._settle(self._revoke())
         if not self._state_agrees(inventory):
-            self._lease.commit(_zeroed)
+            self._lease.commit(
+                lambda entry: replace(entry, state=entry.state.content_gone(), generation=None)
+            )
         if self.live is not None:
             self._generations.repair_settings(inventory.generations[self.live], self.fence(self.live))
             if inventory.generations.keys() != {self.live}:
@@ -68,7 +70,7 @@ class FencedLease:
 
         In the model: see_lease, swap.
         """
-        if not self.may_swap:
+        if not self.state.may_replace:
             return False
         alias, old = self._consumer.index, self._inventory.target
         actions = [*assert_alias(to, self.fence(to))]
@@ -86,12 +88,7 @@ class FencedLease:
     @property
     def state(self) -> ConsumerState:
         """The stored state, and whose content readers find."""
-        return msgspec.structs.replace(self._lease.entry.state, occupant=self._inventory.occupant)
-
-    @property
-    def may_swap(self) -> bool:
-        """Whether the alias is ours, free, or to be taken from its occupant."""
-        return self.state.may_replace
+        return replace(self._lease.entry.state, occupant=self._inventory.occupant)
 
     def drop_strays(self, fenced: str, spare: Collection[str] = ()) -> None:
         """Remove all generations except the live one, `fenced` and `spare`. Asserts our fence on `fenced`.
@@ -142,7 +139,7 @@ class FencedLease:
         First all fences go, and ours comes on one generation; each later request asserts it. Then go the
         aliases and all other generations, then that one, which readers no longer find.
         """
-        self._lease.acquire(_emptied)
+        self._lease.acquire(lambda entry: replace(entry, state=ConsumerState(), generation=None, swap=None))
         fence = self._generations.new_fence(self._lease.token, 0)
         for _ in range(_RACES):
             generations = self._generations.list_all()
@@ -209,7 +206,7 @@ class FencedLease:
             elsewhere = swap.after.index_elsewhere(self._consumer)
             if to is not None and (elsewhere or self._consumer.index) in to.aliases:
                 self._lease.commit(_finished)
-            elif to is None or elsewhere is not None or not self.may_swap:
+            elif to is None or elsewhere is not None or not self.state.may_replace:
                 # Gone, for an alias that is not in the settings, or another consumer has replaced ours.
                 self._lease.commit(_undone)
             elif self._generations.change_aliases([add_alias(swap.to, self.fence(swap.to))]):
@@ -219,23 +216,11 @@ class FencedLease:
         raise _too_many_races()
 
 
-def _took_over(entry: StateEntry) -> StateEntry:
-    return msgspec.structs.replace(entry, state=entry.state.load_abandoned())
-
-
-def _zeroed(entry: StateEntry) -> StateEntry:
-    return msgspec.structs.replace(entry, state=entry.state.content_gone(), generation=None)
-
-
-def _emptied(entry: StateEntry) -> StateEntry:
-    return msgspec.structs.replace(entry, state=ConsumerState(), generation=None, swap=None)
-
-
 def _undone(entry: StateEntry) -> StateEntry:
     if entry.swap is None:
         return entry
-    state = msgspec.structs.replace(entry.state, offset=entry.swap.was)
-    return msgspec.structs.replace(entry, state=state, swap=None)
+    state = replace(entry.state, offset=entry.swap.was)
+    return replace(entry, state=state, swap=None)
 
 
 def _finished(entry: StateEntry) -> StateEntry:
@@ -243,10 +228,10 @@ def _finished(entry: StateEntry) -> StateEntry:
     if entry.swap is None:
         return entry
     now = entry.state
-    after = msgspec.structs.replace(entry.swap.after, incidents=now.incidents)
+    after = replace(entry.swap.after, incidents=now.incidents)
     if now.checked_at is not None and (after.checked_at is None or now.checked_at > after.checked_at):
-        after = msgspec.structs.replace(after, **{name: getattr(now, name) for name in _REPORTED})
-    return msgspec.structs.replace(entry, state=after, generation=entry.swap.to, swap=None)
+        after = replace(after, **{name: getattr(now, name) for name in _REPORTED})
+    return replace(entry, state=after, generation=entry.swap.to, swap=None)
 
 
 def _too_many_races() -> StoreUnavailable:

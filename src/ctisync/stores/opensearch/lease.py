@@ -15,6 +15,7 @@ from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
@@ -136,7 +137,7 @@ class LeaseHolder:
     @property
     def entry(self) -> StateEntry:
         entry, pending = self._stored.entry, self._pending_state
-        return entry if pending is None else msgspec.structs.replace(entry, state=pending)
+        return entry if pending is None else replace(entry, state=pending)
 
     def save_later(self, state: ConsumerState) -> None:
         """Store this state together with the next write, unless that one has its own."""
@@ -148,7 +149,7 @@ class LeaseHolder:
 
         In the model: acquire.
         """
-        self._ours = msgspec.structs.replace(self._ours, since=self._server_now())
+        self._ours = replace(self._ours, since=self._server_now())
         if self.entry.lease is not None:  # it may have been given back since it was read
             self._stored = self._document.read()
         self._write(change, self._check_free)
@@ -179,7 +180,7 @@ class LeaseHolder:
         """Give the lease back. If the reply to taking it was lost to a signal, read the document first."""
         if self.entry.lease is None or self.entry.lease.token != self.token:
             self.reload()
-        self.commit(lambda entry: msgspec.structs.replace(entry, lease=None))
+        self.commit(lambda entry: replace(entry, lease=None))
 
     def remove_entry(self) -> None:
         """Remove the consumer's entry, with the lease, from the document. It is the last write."""
@@ -198,8 +199,8 @@ class LeaseHolder:
             began = self._clock.monotonic()
             write_id = secrets.token_hex(8)
             until = int(self._server_now() + self._ttl)
-            lease = msgspec.structs.replace(self._ours, until=until, records=self.records)
-            entry = change(msgspec.structs.replace(self.entry, lease=lease, write_id=write_id))
+            lease = replace(self._ours, until=until, records=self.records)
+            entry = change(replace(self.entry, lease=lease, write_id=write_id))
             self._stored = self._document.write(self._stored, entry) or self._document.read()
             if self.entry.write_id == write_id:
                 self._renewed_at = began

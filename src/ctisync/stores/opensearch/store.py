@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from ctisync import hints, tls
 from ctisync.backends import Access, StoreSettings
@@ -116,7 +117,7 @@ class OpenSearchStore:
             return summary
         generations.try_refresh(live)
         is_moved = entry.swap is None and _is_another(consumer, entry, inventory)
-        return msgspec.structs.replace(
+        return replace(
             summary,
             records=count_records(self._client, consumer.index),
             hidden=hidden_from_reader(self._client, live),
@@ -131,17 +132,17 @@ class OpenSearchStore:
         else:
             is_left = is_dead(entry.lease, new_lease(self._host_lock))
         unsettled = entry.swap is not None or is_left or _is_another(generations.consumer, entry, inventory)
-        return msgspec.structs.replace(entry.state, unsettled=unsettled, occupant=inventory.occupant)
+        return replace(entry.state, unsettled=unsettled, occupant=inventory.occupant)
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         self._check_cluster()
         document = self._document(consumer)
         stored = document.read()
         entry = stored.entry
-        before = msgspec.structs.replace(entry.state, unsettled=state.unsettled)
+        before = replace(entry.state, unsettled=state.unsettled)
         if not self._holder(entry) and invariants.differs_by_check(before, state):
             # The write_id stays, so that a writer still finds its own.
-            document.write(stored, msgspec.structs.replace(entry, state=state))
+            document.write(stored, replace(entry, state=state))
 
     @contextmanager
     def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import Record
@@ -43,7 +43,7 @@ class OpenSearchInspection:
     def state(self) -> ConsumerState:
         entry, live = self._entry, self._inventory.live
         missing = entry.state.content and live != entry.generation
-        return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing)
+        return replace(entry.state, unsettled=entry.swap is not None or missing)
 
     def findings(self, *, deep: bool) -> Iterator[Finding]:
         """`deep` adds nothing: OpenSearch itself checks the checksums of its files."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from ctisync import hints
 from ctisync.core.model import Record, Snapshot, Write
@@ -144,7 +144,7 @@ class OpenSearchWriter:
         invariants.check_apply(self.state, writes, after)
         before, self._versions, self._from_memory = self._versions, _StoredVersions({}, {}), set()
         if self.state.range_to != after.offset:
-            self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
+            self._commit_state(replace(self.state, range_to=after.offset))
         self._being_written = {each.name: each if isinstance(each, Record) else None for each in writes}
         ahead = None if meanwhile is None else submit(meanwhile, "meanwhile", start_on_thread)
         try:
@@ -160,7 +160,7 @@ class OpenSearchWriter:
         # A write that met its own version was perhaps done before. What stands then is read.
         holds = ahead is not None and self._from_memory.isdisjoint(conflicts)
         if holds and next_end is not None:
-            after = msgspec.structs.replace(after, range_to=next_end)
+            after = replace(after, range_to=next_end)
         self._commit_state(after)
         self._versions.written.update(written)
         if meanwhile is not None:  # the records of the next range are in memory, and more will come
@@ -219,13 +219,11 @@ class OpenSearchWriter:
         self._lease.commit(lambda entry: _announce(entry, to, after))
         if not self._fenced.swap(to):
             self._lease.reload()
-            if not self._fenced.may_swap:
+            if not self.state.may_replace:
                 raise AnotherPass(f"{self.state.occupant} has replaced this consumer meanwhile")
             raise StoreUnavailable("the swap to the new content failed; the next pass finishes it")
         self._replaced += [live] if live is not None else []
-        self._lease.commit(
-            lambda entry: msgspec.structs.replace(entry, state=after, generation=to, swap=None)
-        )
+        self._lease.commit(lambda entry: replace(entry, state=after, generation=to, swap=None))
 
     def _end_load(self, generation: str, load: "OpenSearchLoad") -> None:
         """Remove a generation that cannot be live: no swap to it was announced."""
@@ -244,7 +242,7 @@ class OpenSearchWriter:
         return self._fenced.fence(live)
 
     def _commit_state(self, state: ConsumerState) -> None:
-        self._lease.commit(lambda entry: msgspec.structs.replace(entry, state=state))
+        self._lease.commit(lambda entry: replace(entry, state=state))
 
     def _write(self, writes: Sequence[Write], before: _StoredVersions) -> tuple[Versions, list[str]]:
         """The versions of the written records, and the names whose writes met another version."""
@@ -359,5 +357,5 @@ class OpenSearchLoad:
 def _announce(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:
     """The entry that announces a swap. The offset is lowered first: it never exceeds the live content's."""
     swap = Swap(to=to, was=entry.state.offset, after=after)
-    state = msgspec.structs.replace(entry.state, offset=min(entry.state.offset, after.offset))
-    return msgspec.structs.replace(entry, state=state, swap=swap)
+    state = replace(entry.state, offset=min(entry.state.offset, after.offset))
+    return replace(entry, state=state, swap=swap)

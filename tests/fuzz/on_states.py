@@ -179,7 +179,7 @@ def documents_in_passes(data: bytes) -> None:
         work, now = work_of(entry.lease), int(NOW.timestamp())
         one = ConsumerStatus(CONSUMER, entry.state, 3, work=work)
         as_table(Status("x", (one,)), io.StringIO(), NOW)
-        can_take_over(entry.lease, now, 900.0)
+        can_take_over(entry.lease, now)
     assert not entry.state.unsettled
     _played(_with_state(msgspec.json.encode(entry.state)))
 

@@ -166,13 +166,11 @@ class _Aside:
 class Holder:
     """Somebody who may take the lease."""
 
-    def __init__(self, node: SmallNode, *, host_lock: str | None = LOCK, ttl: float = TTL) -> None:
+    def __init__(self, node: SmallNode, *, host_lock: str | None = LOCK) -> None:
         self.node = node
         client = Client(node, Curl("http://127.0.0.1:9200"), node.clock)
         document = StateDocument(client, CONSUMER, 0)
-        self.lease = LeaseHolder(
-            client, document, node.clock, ttl, host_lock=host_lock, stored=document.read()
-        )
+        self.lease = LeaseHolder(client, document, node.clock, host_lock=host_lock, stored=document.read())
         self.generations = Generations(client, document, node.clock, StoreSettings())
         self.hold = FencedLease(self.lease, self.generations)
 

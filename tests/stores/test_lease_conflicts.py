@@ -18,7 +18,7 @@ from ctisync.stores.opensearch import lease as opensearch_lease
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
 from ctisync.stores.opensearch.lease import can_take_over, new_lease
 from ctisync.stores.opensearch.state_document import Lease, StateEntry
-from tests.stores.small_node import EPOCH, LOCK, TTL, Holder, SmallNode, lease
+from tests.stores.small_node import EPOCH, LOCK, Holder, SmallNode, lease
 
 WRITE = "PUT /wazuh-context/_doc"
 ME = Lease(token="", owner="root", host="other-host", pid=1, until=0, lock=LOCK)
@@ -48,11 +48,11 @@ def unchanged(entry: StateEntry) -> StateEntry:
     ],
 )
 def test_a_lease_lasts_from_now_to_its_end_and_no_longer_than_two_can_last(until: int, free: bool) -> None:
-    assert can_take_over(lease(until=until), EPOCH, TTL) is free
+    assert can_take_over(lease(until=until), EPOCH) is free
 
 
 def test_a_lease_without_an_owner_may_be_taken_over() -> None:
-    assert can_take_over(None, EPOCH, TTL) is True
+    assert can_take_over(None, EPOCH) is True
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_a_lease_without_an_owner_may_be_taken_over() -> None:
 )
 def test_a_live_lease_passes_to_the_holder_of_the_lock_that_it_names(taker: Lease | None, free: bool) -> None:
     """A lock file's number of another host is a copy, and one of another user can't be."""
-    assert can_take_over(lease(lock=LOCK), EPOCH, TTL, taker) is free
+    assert can_take_over(lease(lock=LOCK), EPOCH, taker) is free
 
 
 @pytest.mark.parametrize("taker", [ME, replace(ME, lock=None)])
 def test_a_lease_that_names_no_lock_file_is_waited_for(taker: Lease) -> None:
     """An earlier version's."""
-    assert can_take_over(lease(), EPOCH, TTL, taker) is False
+    assert can_take_over(lease(), EPOCH, taker) is False
 
 
 def test_two_clones_of_one_machine_are_two_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ TTL = 900
 
 @pytest.fixture
 def store(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchStore]:
-    with closing(kit.open_store(opensearch_2, lease_ttl=TTL)) as opened:
+    with closing(kit.open_store(opensearch_2)) as opened:
         yield opened
 
 
@@ -185,7 +185,7 @@ def test_a_long_step_renews_the_lease_after_a_third_of_it(
         return time
 
     with (
-        closing(kit.open_store(opensearch_2, clock, lease_ttl=TTL)) as store,
+        closing(kit.open_store(opensearch_2, clock)) as store,
         store.writer(consumer) as writer,
     ):
         first = until()

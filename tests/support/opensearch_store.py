@@ -6,7 +6,7 @@ from typing import Any
 
 from ctisync.backends import Access, StoreSettings
 from ctisync.ports import Clock
-from ctisync.stores.opensearch.store import LEASE_TTL, OpenSearchStore
+from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.urls import Secret
 
 
@@ -15,7 +15,6 @@ def opensearch_at(
     clock: Clock,
     *,
     host_lock: str | None = None,
-    lease_ttl: float = LEASE_TTL,
     wait: float = math.inf,
     password: str | None = None,
     **settings: Any,
@@ -23,4 +22,4 @@ def opensearch_at(
     """`settings`: those of `StoreSettings`; `wait`: as in `Access`."""
     access = Access(host_lock=host_lock, read_only=False, within=math.inf, wait=wait)
     secret = None if password is None else Secret(password)
-    return OpenSearchStore(urls, StoreSettings(password=secret, **settings), clock, access, lease_ttl)
+    return OpenSearchStore(urls, StoreSettings(password=secret, **settings), clock, access)

@@ -20,6 +20,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
 from ctisync.ports import Store
+from ctisync.stores.opensearch import lease as leases
 from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.client import OpenSearchReply
 from ctisync.stores.opensearch.store import OpenSearchStore
@@ -51,7 +52,7 @@ PATIENCE = 120.0
 class Place(NamedTuple):
     """Where the content is kept: a node's URL or a SQLite file. `lock`: the lock file that a pass holds.
     Without one, `steals`: each pass says that it holds one and the same, so that it takes the lease over at
-    once. `ttl` is the lease's, in seconds."""
+    once. `ttl` is the lease's, in seconds: this process then takes each lease for so long."""
 
     url: str
     consumer: Consumer
@@ -70,7 +71,8 @@ class Place(NamedTuple):
         if not self.url.startswith("http"):
             return SqliteStore(Path(self.url), SystemClock())
         stolen = LOCK if self.steals and self.lock is None else None
-        return opensearch_at([self.url], FakeTime(), host_lock=lock or stolen, lease_ttl=self.ttl)
+        vars(leases)["LEASE_TTL"] = self.ttl
+        return opensearch_at([self.url], FakeTime(), host_lock=lock or stolen)
 
 
 class FakeTime(SystemClock):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ctisync.errors import AnotherPass
+from ctisync.stores.opensearch import lease as leases
 from ctisync.stores.opensearch.client import OpenSearchReply
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.system.locks import lock_for_server
@@ -65,10 +66,11 @@ def test_whoever_was_stopped_and_overtaken_writes_nothing_more(
 
 @pytest.mark.parametrize("moment", [6, 19, 31])
 def test_a_lease_that_ran_out_while_its_holder_was_stopped_is_taken_over_and_he_notices(
-    opensearch_2: OpenSearchNode, tmp_path: Path, moment: int
+    opensearch_2: OpenSearchNode, tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one is another host: he must wait for the lease to end, and is refused until then."""
     place, commands = Place(opensearch_2.url, kit.new_consumer(), steals=False, ttl=3.0), tmp_path / "told"
+    monkeypatch.setattr(leases, "LEASE_TTL", place.ttl)  # undone after this test
     began = time.monotonic()
     first = Pass(place, moment, commands, stops_at=moment)
     assert first.stopped()

@@ -66,12 +66,10 @@ _disks_decoder: Final = msgspec.json.Decoder(list[_Allocation])
 _cluster_settings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
 
 
-def diagnose(
-    client: Client, consumers: Sequence[Generations], replicas: int, lease_ttl: float
-) -> list[CheckResult]:
-    """The results of `doctor`'s checks of OpenSearch, within 20 seconds. `lease_ttl` is in seconds."""
+def diagnose(client: Client, consumers: Sequence[Generations], replicas: int) -> list[CheckResult]:
+    """The results of `doctor`'s checks of OpenSearch, within 20 seconds."""
     with client.bounded(_LONGEST):
-        return list(_checks(client, consumers, replicas, lease_ttl))
+        return list(_checks(client, consumers, replicas))
 
 
 def refusals(client: Client, consumers: Sequence[Generations]) -> list[CheckResult]:
@@ -81,9 +79,7 @@ def refusals(client: Client, consumers: Sequence[Generations]) -> list[CheckResu
     return [each for each in results if each.health == "failed"]
 
 
-def _checks(
-    client: Client, consumers: Sequence[Generations], replicas: int, lease_ttl: float
-) -> Iterator[CheckResult]:
+def _checks(client: Client, consumers: Sequence[Generations], replicas: int) -> Iterator[CheckResult]:
     """The server first: if it does not answer, or refuses access, the other checks are left out."""
     server = list(guarded("store", lambda: _server(client)))
     yield from server
@@ -97,7 +93,7 @@ def _checks(
     yield from guarded("store-hidden", lambda: _hidden(client, consumers))
     for each in consumers:
         yield from guarded("store-alias", partial(_alias, each), about=each.consumer)
-        yield from guarded("store-lease", partial(_lease, client, each, lease_ttl), about=each.consumer)
+        yield from guarded("store-lease", partial(_lease, client, each), about=each.consumer)
 
 
 def _server(client: Client) -> Iterator[CheckResult]:
@@ -256,9 +252,9 @@ def _alias(generations: Generations) -> Iterator[CheckResult]:
         yield ok("store-alias", text, about=about)
 
 
-def _lease(client: Client, generations: Generations, ttl: float) -> Iterator[CheckResult]:
+def _lease(client: Client, generations: Generations) -> Iterator[CheckResult]:
     stored, about = generations.document.read().entry.lease, generations.consumer
-    lease = current_lease(stored, server_time(client), ttl)  # also without one: each pass asks for the time
+    lease = current_lease(stored, server_time(client))  # also without one: each pass asks for the time
     if lease is None:
         yield ok("store-lease", "free", about=about)
     elif is_missing(lease):

@@ -25,6 +25,9 @@ from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import STATE_INDEX
 from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, StoredDocument, as_time
 
+LEASE_TTL: Final = 900.0
+"""Seconds."""
+
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
 _PROGRESS_INTERVAL: Final = 5.0
@@ -67,20 +70,20 @@ def server_time(client: Client) -> int:
     return int(client.read(reply, _health_decoder)[0].epoch)
 
 
-def can_take_over(lease: Lease | None, now: int, ttl: float, ours: Lease | None = None) -> bool:
+def can_take_over(lease: Lease | None, now: int, ours: Lease | None = None) -> bool:
     """Whether the lease is free: there is none, it has expired, or its holder is dead by `ours`.
 
-    A lease that ends later than `now + 2 * ttl` counts as expired: a clock was wrong. One that was taken just
-    now may end later than `now + ttl`, if its node's clock is ahead of the one that reported `now`.
+    A lease that ends later than `now + 2 * LEASE_TTL` counts as expired: a clock was wrong. One taken just
+    now may end later than `now + LEASE_TTL`, if its node's clock is ahead of the one that reported `now`.
     """
-    if lease is None or not now < lease.until <= now + 2 * ttl:
+    if lease is None or not now < lease.until <= now + 2 * LEASE_TTL:
         return True
     return ours is not None and is_dead(lease, ours)
 
 
-def current_lease(lease: Lease | None, now: int, ttl: float) -> Lease | None:
+def current_lease(lease: Lease | None, now: int) -> Lease | None:
     """The lease, if a pass holds it as far as its time tells."""
-    return None if can_take_over(lease, now, ttl) else lease
+    return None if can_take_over(lease, now) else lease
 
 
 def is_dead(lease: Lease, ours: Lease) -> bool:
@@ -117,7 +120,6 @@ class LeaseHolder:
         client: Client,
         document: StateDocument,
         clock: Clock,
-        ttl: float,
         *,
         host_lock: str | None,
         stored: StoredDocument,
@@ -125,7 +127,6 @@ class LeaseHolder:
         """`stored`: the document as last read. If it has changed since, it is read again."""
         self._document = document
         self._clock = clock
-        self._ttl = ttl
         self._ours = new_lease(host_lock)
         self._stored = stored
         self._pending_state: ConsumerState | None = None
@@ -172,7 +173,7 @@ class LeaseHolder:
     def renew_if_due(self) -> None:
         """Renew the lease after a third of its time; during a load every 5 seconds, to store its
         progress."""
-        due = self._ttl / 3 if self.records is None else min(_PROGRESS_INTERVAL, self._ttl / 3)
+        due = LEASE_TTL / 3 if self.records is None else _PROGRESS_INTERVAL
         if self._clock.monotonic() - self._renewed_at > due:
             self.commit(lambda entry: entry)
 
@@ -198,7 +199,7 @@ class LeaseHolder:
             check()  # also before the first try: the document as last read may be that of another holder
             began = self._clock.monotonic()
             write_id = secrets.token_hex(8)
-            until = int(self._server_now() + self._ttl)
+            until = int(self._server_now() + LEASE_TTL)
             lease = replace(self._ours, until=until, records=self.records)
             entry = change(replace(self.entry, lease=lease, write_id=write_id))
             self._stored = self._document.write(self._stored, entry) or self._document.read()
@@ -210,7 +211,7 @@ class LeaseHolder:
 
     def _check_free(self) -> None:
         lease = self.entry.lease
-        if lease is None or can_take_over(lease, self._server_now(), self._ttl, self._ours):
+        if lease is None or can_take_over(lease, self._server_now(), self._ours):
             return
         if is_missing(lease):
             when = f"{lease.end:%Y-%m-%dT%H:%M:%SZ}"

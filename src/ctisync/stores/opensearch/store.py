@@ -48,9 +48,6 @@ from ctisync.stores.opensearch.transport import HttpTransport
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter
 
-LEASE_TTL: Final = 900.0
-"""Seconds."""
-
 _TIMEOUT: Final = 60.0
 """Seconds for a request."""
 
@@ -68,19 +65,12 @@ _nodes_decoder: Final = msgspec.json.Decoder(_Nodes)
 
 class OpenSearchStore:
     """`ports.Store` in the cluster whose nodes have these origins as `urls`. User, password and certificates
-    are sent to them only. `lease_ttl` is in seconds.
+    are sent to them only.
 
     The holder of a lease that was taken under the lock file of `access` is known to be dead.
     """
 
-    def __init__(
-        self,
-        urls: Sequence[str],
-        options: StoreSettings,
-        clock: Clock,
-        access: Access,
-        lease_ttl: float = LEASE_TTL,
-    ) -> None:
+    def __init__(self, urls: Sequence[str], options: StoreSettings, clock: Clock, access: Access) -> None:
         self._urls = urls
         self._files = files = tls.Files("store", options.ca_file, options.client_cert, options.client_key)
         timeout = min(_TIMEOUT, access.wait)
@@ -91,7 +81,6 @@ class OpenSearchStore:
         self._clock = clock
         self._host_lock = access.host_lock
         self._options = options
-        self._lease_ttl = lease_ttl
         self._history = HistoryIndex(self._client, options.replicas)
         self._last_read: dict[Consumer, tuple[StoredDocument, Inventory]] = {}
         """What `read_state` has read last, until a writer uses it."""
@@ -177,13 +166,13 @@ class OpenSearchStore:
         yield from tls.expiry_dates(self._urls, self._files)
 
     def inspect(self, consumer: Consumer) -> AbstractContextManager[OpenSearchInspection]:
-        return inspecting(self._client, self._generations(consumer), self._lease_ttl)
+        return inspecting(self._client, self._generations(consumer))
 
     def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         if len(self._urls) > 1:
             yield from guarded("store-nodes", self._check_nodes)
         generations = list(map(self._generations, consumers))
-        yield from diagnose.diagnose(self._client, generations, self._options.replicas, self._lease_ttl)
+        yield from diagnose.diagnose(self._client, generations, self._options.replicas)
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         yield from diagnose.refusals(self._client, list(map(self._generations, consumers)))
@@ -270,18 +259,11 @@ class OpenSearchStore:
 
     def _lease(self, generations: Generations, stored: StoredDocument) -> LeaseHolder:
         return LeaseHolder(
-            self._client,
-            generations.document,
-            self._clock,
-            self._lease_ttl,
-            host_lock=self._host_lock,
-            stored=stored,
+            self._client, generations.document, self._clock, host_lock=self._host_lock, stored=stored
         )
 
     def _holder(self, entry: StateEntry) -> Lease | None:
-        if entry.lease is None:
-            return None
-        return current_lease(entry.lease, server_time(self._client), self._lease_ttl)
+        return None if entry.lease is None else current_lease(entry.lease, server_time(self._client))
 
     def _document(self, consumer: Consumer) -> StateDocument:
         return StateDocument(self._client, consumer, self._options.replicas)

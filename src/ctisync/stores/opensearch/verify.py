@@ -143,7 +143,7 @@ class OpenSearchInspection:
 
 
 @contextmanager
-def inspecting(client: Client, generations: Generations, ttl: float) -> Iterator[OpenSearchInspection]:
+def inspecting(client: Client, generations: Generations) -> Iterator[OpenSearchInspection]:
     """State, aliases and content of the same moment, after up to 5 tries.
 
     If a writer writes during each try, they may be of different moments; the findings then name the writer.
@@ -160,7 +160,7 @@ def inspecting(client: Client, generations: Generations, ttl: float) -> Iterator
             if tries_left and not _is_same(before, entry):
                 continue
             now = server_time(client)  # always: else a missing right of a reader showed only during a pass
-            lease = current_lease(entry.lease, now, ttl)
+            lease = current_lease(entry.lease, now)
             holder = None if lease is None else describe(lease)
             yield OpenSearchInspection(client, generations, inventory, entry, point, holder)
             return

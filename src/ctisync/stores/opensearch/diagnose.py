@@ -75,46 +75,43 @@ def diagnose(client: Client, consumers: Sequence[Generations], replicas: int) ->
 def refusals(client: Client, consumers: Sequence[Generations]) -> list[CheckResult]:
     """The blocks on the indices that passes write to. A user with read rights sees only those on contents."""
     with client.bounded(_LONGEST):
-        results = list(guarded("store-blocks", lambda: _blocks(client, consumers), fault="warning"))
+        results = list(guarded("store-blocks", lambda: [_blocks(client, consumers)], fault="warning"))
     return [each for each in results if each.health == "failed"]
 
 
 def _checks(client: Client, consumers: Sequence[Generations], replicas: int) -> Iterator[CheckResult]:
     """The server first: if it does not answer, or refuses access, the other checks are left out."""
-    server = list(guarded("store", lambda: _server(client)))
+    server = list(guarded("store", lambda: [_server(client)]))
     yield from server
     if any(each.health == "failed" for each in server):
         return
     yield from guarded("store-user", lambda: _user(client, consumers))
-    yield from guarded("store-cluster", lambda: _cluster(client, replicas))
-    yield from guarded("store-disk", lambda: _disk(client), fault="warning")
-    yield from guarded("store-blocks", lambda: _blocks(client, consumers))
-    yield from guarded("store-settings", lambda: _settings(client, consumers), fault="warning")
-    yield from guarded("store-hidden", lambda: _hidden(client, consumers))
+    yield from guarded("store-cluster", lambda: [_cluster(client, replicas)])
+    yield from guarded("store-disk", lambda: [_disk(client)], fault="warning")
+    yield from guarded("store-blocks", lambda: [_blocks(client, consumers)])
+    yield from guarded("store-settings", lambda: [_settings(client, consumers)], fault="warning")
+    yield from guarded("store-hidden", lambda: [_hidden(client, consumers)])
     for each in consumers:
         yield from guarded("store-alias", partial(_alias, each), about=each.consumer)
         yield from guarded("store-lease", partial(_lease, client, each), about=each.consumer)
 
 
-def _server(client: Client) -> Iterator[CheckResult]:
+def _server(client: Client) -> CheckResult:
     reply = client.call("GET", "/", allow={403})
     if reply.status == 403:
-        yield warning("store", f"{client.url} answers but does not report its version: {reply.problem}")
-        return
+        return warning("store", f"{client.url} answers but does not report its version: {reply.problem}")
     root = client.read(reply, _root_decoder)
     number, distribution = root.version.number, root.version.distribution
     if root.tagline.startswith(_TAGLINE) and not distribution:
-        yield ok("store", f"{client.url} is OpenSearch; for compatibility it reports version {number}")
-        return
+        return ok("store", f"{client.url} is OpenSearch; for compatibility it reports version {number}")
     text = f"{client.url} is {distribution or 'a server without a name'} {number}"
     tested = f"{_OLDEST}.x and {_NEWEST}.x"
     major = number.partition(".")[0]
     if distribution != "opensearch" or not major.isdecimal() or int(major) < _OLDEST:
-        yield failed("store", f"{text}; ctisync needs OpenSearch {tested}", client.curl.get())
-    elif int(major) > _NEWEST:
-        yield warning("store", f"{text}; ctisync is tested with {tested}")
-    else:
-        yield ok("store", text)
+        return failed("store", f"{text}; ctisync needs OpenSearch {tested}", client.curl.get())
+    if int(major) > _NEWEST:
+        return warning("store", f"{text}; ctisync is tested with {tested}")
+    return ok("store", text)
 
 
 def _user(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckResult]:
@@ -123,10 +120,10 @@ def _user(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckRes
         yield ok("store-user", "OpenSearch has no security plugin, so it knows no users")
         return
     yield ok("store-user", f"{user.user_name}, roles: {', '.join(sorted(user.roles)) or 'none'}")
-    yield from guarded("store-rights", lambda: _rights(client, consumers))
+    yield from guarded("store-rights", lambda: [_rights(client, consumers)])
 
 
-def _rights(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckResult]:
+def _rights(client: Client, consumers: Sequence[Generations]) -> CheckResult:
     live, documents = _live(consumers), list[StoredDocument]()
     for generations in consumers:
         with suppress(CtisyncError):  # another check reports it
@@ -135,47 +132,43 @@ def _rights(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckR
     state_exists = any(each.version is not None for each in documents)
     all_stored = all(each.has_entry for each in documents)
     requests = missing_rights(client, new_names, live, state_exists=state_exists, all_stored=all_stored)
-    if requests:
-        yield failed(
-            "store-rights",
-            f"{client.curl.user} may not send these requests of a pass: {', '.join(requests)}",
-            "ctisync examples opensearch --output roles (grants all that a pass needs)",
-        )
-    else:
+    if not requests:
         limits = ", as far as can be checked before a load" if len(live) < len(consumers) else ""
-        yield ok("store-rights", f"all requests of a pass are permitted{limits}")
+        return ok("store-rights", f"all requests of a pass are permitted{limits}")
+    return failed(
+        "store-rights",
+        f"{client.curl.user} may not send these requests of a pass: {', '.join(requests)}",
+        "ctisync examples opensearch --output roles (grants all that a pass needs)",
+    )
 
 
-def _cluster(client: Client, replicas: int) -> Iterator[CheckResult]:
+def _cluster(client: Client, replicas: int) -> CheckResult:
     health = client.read(client.call("GET", path("_cluster", "health")), _health_decoder)
     status, nodes = health.status, counted(health.number_of_nodes, "node")
     text = f"the cluster is {status}, {nodes}"
     if status == "yellow" and replicas >= health.number_of_nodes:
         hint = f"set store.replicas to less than the {nodes}"
-        yield warning("store-cluster", f"{text}; store.replicas is {replicas}", hint)
-    elif status == "red" or (status == "yellow" and replicas):
+        return warning("store-cluster", f"{text}; store.replicas is {replicas}", hint)
+    if status == "red" or (status == "yellow" and replicas):
         result = failed if status == "red" else warning
-        yield result("store-cluster", text, client.curl.get(f"/_cat/indices?health={status}"))
-    else:
-        yield ok("store-cluster", text)
+        return result("store-cluster", text, client.curl.get(f"/_cat/indices?health={status}"))
+    return ok("store-cluster", text)
 
 
-def _disk(client: Client) -> Iterator[CheckResult]:
+def _disk(client: Client) -> CheckResult:
     target = path("_cat", "allocation", query="format=json&h=node,disk.percent")
     disks = client.read(client.call("GET", target), _disks_decoder)
     used, node = max(((int(each.percent), each.node) for each in disks if each.percent), default=(0, None))
     if node is None:
-        yield ok("store-disk", "the nodes do not report their disk usage")
-        return
+        return ok("store-disk", "the nodes do not report their disk usage")
     text = f"the fullest node, {node}, uses {used} % of its disk"
     if used >= _NEARLY_FULL:
         hint = f"free disk space; {client.curl.get('/_cat/allocation?v')}"
-        yield warning("store-disk", f"{text}; at 95 % OpenSearch by default accepts no writes", hint)
-    else:
-        yield ok("store-disk", text)
+        return warning("store-disk", f"{text}; at 95 % OpenSearch by default accepts no writes", hint)
+    return ok("store-disk", text)
 
 
-def _blocks(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckResult]:
+def _blocks(client: Client, consumers: Sequence[Generations]) -> CheckResult:
     """The blocks of the cluster and of the indices that passes write to. A new index has none."""
     blocks: dict[str, str] = {}
     reply = client.call("GET", path("_cluster", "settings", query="flat_settings=true"), allow={403})
@@ -186,12 +179,11 @@ def _blocks(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckR
         blocks |= {f"{block} of {name}": block for block in blocks_in(index.settings)}
     if blocks:
         hint = remove_blocks(client.curl, blocks.values())
-        yield failed("store-blocks", f"these stop passes: {', '.join(sorted(blocks))}", hint)
-    else:
-        yield ok("store-blocks", "no setting blocks writes")
+        return failed("store-blocks", f"these stop passes: {', '.join(sorted(blocks))}", hint)
+    return ok("store-blocks", "no setting blocks writes")
 
 
-def _settings(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckResult]:
+def _settings(client: Client, consumers: Sequence[Generations]) -> CheckResult:
     """The settings that ctisync sets on its own indices, but that an index of other software may lack."""
     texts, commands = list[str](), list[str]()
     for name, index in sorted(_indices(client, consumers).items()):
@@ -202,9 +194,8 @@ def _settings(client: Client, consumers: Sequence[Generations]) -> Iterator[Chec
             commands.append(client.curl.change("PUT", f"/{name}/_settings", dict.fromkeys(wrong)))
     if texts:
         text = f"confirmed writes may be lost or altered: {', '.join(texts)}"
-        yield warning("store-settings", text, "; ".join(commands))
-    else:
-        yield ok("store-settings", "confirmed writes are on the disk, and no pipeline alters them")
+        return warning("store-settings", text, "; ".join(commands))
+    return ok("store-settings", "confirmed writes are on the disk, and no pipeline alters them")
 
 
 def _indices(client: Client, consumers: Sequence[Generations]) -> dict[str, Index]:
@@ -224,11 +215,11 @@ def _writable(client: Client, consumers: Sequence[Generations]) -> dict[str, Ind
         return indices
 
 
-def _hidden(client: Client, consumers: Sequence[Generations]) -> Iterator[CheckResult]:
+def _hidden(client: Client, consumers: Sequence[Generations]) -> CheckResult:
     """Checks the state's index and each live generation."""
     for index in (STATE_INDEX, *_live(consumers)):
         check_nothing_hidden(client, index)
-    yield ok("store-hidden", "no role hides a part of state or content")
+    return ok("store-hidden", "no role hides a part of state or content")
 
 
 def _live(consumers: Sequence[Generations]) -> list[str]:

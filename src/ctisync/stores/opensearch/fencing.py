@@ -5,6 +5,7 @@ whose fence is gone reaches no index. A model checks the order of the steps, `te
 """
 
 from collections.abc import Collection
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -21,7 +22,7 @@ from ctisync.stores.opensearch.generations import (
     remove_index,
 )
 from ctisync.stores.opensearch.lease import LeaseHolder
-from ctisync.stores.opensearch.state_document import StateEntry
+from ctisync.stores.opensearch.state_document import StateEntry, Swap
 
 _RACES: Final = 10
 """How often a list that was out of date when it was acted on is made again."""
@@ -205,10 +206,10 @@ class FencedLease:
             to = inventory.generations.get(swap.to)
             elsewhere = swap.after.index_elsewhere(self._consumer)
             if to is not None and (elsewhere or self._consumer.index) in to.aliases:
-                self._lease.commit(_finished)
+                self._lease.commit(partial(_finished, swap))
             elif to is None or elsewhere is not None or not self.state.may_replace:
                 # Gone, for an alias that is not in the settings, or another consumer has replaced ours.
-                self._lease.commit(_undone)
+                self._lease.commit(partial(_undone, swap))
             elif self._generations.change_aliases([add_alias(swap.to, self.fence(swap.to))]):
                 # If another writer has taken over meanwhile, this fence gives us access that we must not use.
                 self._lease.reload()
@@ -216,22 +217,17 @@ class FencedLease:
         raise _too_many_races()
 
 
-def _undone(entry: StateEntry) -> StateEntry:
-    if entry.swap is None:
-        return entry
-    state = replace(entry.state, offset=entry.swap.was)
-    return replace(entry, state=state, swap=None)
+def _undone(swap: Swap, entry: StateEntry) -> StateEntry:
+    return replace(entry, state=replace(entry.state, offset=swap.was), swap=None)
 
 
-def _finished(entry: StateEntry) -> StateEntry:
+def _finished(swap: Swap, entry: StateEntry) -> StateEntry:
     """The state of the swap, with what the feed has reported and what was alerted since then."""
-    if entry.swap is None:
-        return entry
     now = entry.state
-    after = replace(entry.swap.after, incidents=now.incidents)
+    after = replace(swap.after, incidents=now.incidents)
     if now.checked_at is not None and (after.checked_at is None or now.checked_at > after.checked_at):
         after = replace(after, **{name: getattr(now, name) for name in _REPORTED})
-    return replace(entry, state=after, generation=entry.swap.to, swap=None)
+    return replace(entry, state=after, generation=swap.to, swap=None)
 
 
 def _too_many_races() -> StoreUnavailable:

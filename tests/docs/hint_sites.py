@@ -89,7 +89,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "_lease": (LEASE_ENDS,),
     "Generations.create": ("a template adds an alias",),
     "Generations._check_inheritance": ("a template adds an alias",),
-    "Generations._name_is_an_index": ("an index in the place of the alias",),
+    "Generations.inventory": ("an index in the place of the alias",),
     "Generations._wrong_targets": ("two generations under the alias", "the alias moved elsewhere"),
     "_check_unaltered": ("a record is altered before it changes",),
     "Records._is_conflict": ("another mapping",),

@@ -22,8 +22,7 @@ Hint = Callable[[], str]
 
 
 def _show_all() -> str:
-    doctor, verify = map(command, ("doctor", "verify"))
-    return f"give the user a role that hides nothing ({doctor}); then: {verify}"
+    return f"give the user a role that hides nothing ({command('doctor')}); then: {command('verify')}"
 
 
 def _go_on() -> str:

@@ -137,8 +137,7 @@ def mib(size: int) -> str:
 
 
 def _minutes(length: timedelta) -> str:
-    minutes = int(length.total_seconds()) // 60
-    return f"{minutes:,} minutes"
+    return f"{length // timedelta(minutes=1):,} minutes"
 
 
 def _text(about: object) -> str | None:

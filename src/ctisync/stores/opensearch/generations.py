@@ -112,7 +112,11 @@ class Generations:
         indices = read_indices(self._client, f"{self._prefix}ctisync-*-{self._key}-*,{alias}")
         ours = self._ours(indices)
         if alias in indices:
-            raise self._name_is_an_index()
+            raise ForeignIndex(
+                f"{alias} is an index, but ctisync needs that name for an alias; ctisync leaves it untouched",
+                hint="set consumers[].index to another name, or remove that index: "
+                f"{self._client.curl.change('DELETE', path(alias))}{then_sync()}",
+            )
         targets = [name for name, index in indices.items() if alias in index.aliases]
         if not targets:
             return Inventory(ours)
@@ -233,14 +237,6 @@ class Generations:
             f"an index template gives new indices like {name} {addition}: "
             "it would alter the content, or show it half loaded",
             hint=hint,
-        )
-
-    def _name_is_an_index(self) -> ForeignIndex:
-        alias = self.consumer.index
-        return ForeignIndex(
-            f"{alias} is an index, but ctisync needs that name for an alias; ctisync leaves it untouched",
-            hint="set consumers[].index to another name, or remove that index: "
-            f"{self._client.curl.change('DELETE', path(alias))}{then_sync()}",
         )
 
     def _wrong_targets(self, targets: Sequence[str], ours: Collection[str]) -> ForeignIndex:

@@ -159,17 +159,13 @@ def _signs(client: Client, index: str) -> Iterator[str]:
     elif reply.status != 200:
         raise client.refusal(reply, "POST", target)
     hits = client.read(reply, _sample_decoder).hits.hits
-    missing = _unmapped(client, index)
+    # The mapping leaves out hidden fields.
+    mapping = read_indices(client, index).get(index, Index()).mappings
+    missing = sorted(_FIELDS - mapping.get("properties", {}).keys())
     if missing:
         yield f"{', '.join(missing)} or a part of it (fls)"
     elif any(_is_altered(hit.source) for hit in hits):
         yield "fields or values of records (fls or masked_fields)"
-
-
-def _unmapped(client: Client, index: str) -> list[str]:
-    """The fields of a record that are missing from the mapping: it leaves out hidden ones."""
-    mapping = read_indices(client, index).get(index, Index()).mappings
-    return sorted(_FIELDS - mapping.get("properties", {}).keys())
 
 
 def _is_altered(line: msgspec.Raw) -> bool:

@@ -1,6 +1,6 @@
 """`backends.Backend` for OpenSearch."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -33,13 +33,8 @@ def _origin(scheme: str, host: str, where: str) -> str:
 class OpenSearchBackend(msgspec.Struct, frozen=True):
     urls: tuple[str, ...]
 
-    @property
-    def kind(self) -> str:
-        return "OpenSearch"
-
-    @property
-    def local(self) -> None:
-        return None
+    kind: ClassVar[str] = "OpenSearch"
+    local: ClassVar[None] = None
 
     def open(self, options: StoreSettings, clock: Clock, access: Access) -> Store:
         from ctisync.stores.opensearch.store import OpenSearchStore

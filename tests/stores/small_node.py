@@ -170,8 +170,8 @@ class Holder:
         self.node = node
         client = Client(node, Curl("http://127.0.0.1:9200"), node.clock)
         document = StateDocument(client, CONSUMER, 0)
-        self.lease = LeaseHolder(client, document, node.clock, host_lock=host_lock, stored=document.read())
-        self.generations = Generations(client, document, node.clock, StoreSettings())
+        self.lease = LeaseHolder(client, document, document.read(), host_lock=host_lock)
+        self.generations = Generations(client, document, StoreSettings())
         self.hold = FencedLease(self.lease, self.generations)
 
 

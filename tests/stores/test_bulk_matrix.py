@@ -102,7 +102,7 @@ class Played:
             client,
             cast(LeaseHolder, self.lease),
             cast(Generations, self.generations),
-            Records(client, self.clock, Pace()),
+            Records(client, Pace()),
         )
         self.writer._fenced._inventory = Inventory({}, LIVE)
 

@@ -35,7 +35,7 @@ class Node:
         return Answer()
 
 bulk = [index(record("CVE-1", 1))]
-records = Records(Client(Node(), Curl("http://node"), SystemClock()), SystemClock(), Pace())
+records = Records(Client(Node(), Curl("http://node"), SystemClock()), Pace())
 sys.setswitchinterval(1e-6)
 senders = [threading.Thread(target=records.send, args=("fence", bulk)) for _ in range(4)]
 for sender in senders:

@@ -80,7 +80,7 @@ def send(
 ) -> tuple[Any, Scripted, FakeClock]:
     transport, clock = Scripted(*replies), FakeClock()
     client = Client(transport, Curl("http://127.0.0.1:9200"), clock)
-    return Records(client, clock, Pace()).send("ctisync-w-1", actions), transport, clock
+    return Records(client, Pace()).send("ctisync-w-1", actions), transport, clock
 
 
 def test_a_reply_that_accounts_for_every_item_is_believed() -> None:
@@ -158,7 +158,7 @@ def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
     transport, clock = Scripted(*[busy] * 9), FakeClock()
     client = Client(transport, Curl("http://127.0.0.1:9200"), clock)
     with pytest.raises(StoreUnavailable, match="overloaded"):
-        Records(client, clock, Pace()).send("ctisync-w-1", [A])
+        Records(client, Pace()).send("ctisync-w-1", [A])
     assert clock.slept == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0], "it gets some 40 seconds"
 
 
@@ -169,7 +169,7 @@ def test_a_full_disk_ends_the_pass_at_once(reply: OpenSearchReply) -> None:
     transport, clock = Scripted(reply), FakeClock()
     client = Client(transport, Curl("http://127.0.0.1:9200"), clock)
     with pytest.raises(StoreUnavailable, match="accepts no writes, its disk is probably full"):
-        Records(client, clock, Pace()).send("ctisync-w-1", [A])
+        Records(client, Pace()).send("ctisync-w-1", [A])
     assert clock.slept == []
 
 
@@ -228,14 +228,14 @@ def read(*docs: dict[str, Any]) -> dict[str, Any]:
     clock = FakeClock()
     reply = OpenSearchReply(200, msgspec.json.encode({"docs": docs}))
     client = Client(Scripted(reply), Curl("http://127.0.0.1:9200"), clock)
-    return Records(client, clock, Pace()).read("ctisync-w-1", ["CVE-1", "CVE-2"])
+    return Records(client, Pace()).read("ctisync-w-1", ["CVE-1", "CVE-2"])
 
 
 def test_versions_are_read_without_the_records_themselves() -> None:
     """A conflict of a whole range would else bring all of its records back."""
     docs = [document("CVE-1", 1), {"_id": "CVE-2", "found": False}]
     transport = Scripted(*[OpenSearchReply(200, msgspec.json.encode({"docs": docs}))] * 2)
-    records = Records(Client(transport, Curl("http://127.0.0.1:9200"), FakeClock()), FakeClock(), Pace())
+    records = Records(Client(transport, Curl("http://127.0.0.1:9200"), FakeClock()), Pace())
     names = ["CVE-1", "CVE-2"]
     assert records.versions("ctisync-w-1", names) == {
         "CVE-1": RecordVersion(version=1, seq_no=3, primary_term=1)
@@ -284,11 +284,8 @@ def test_a_read_through_a_fence_that_is_gone_is_another_pass() -> None:
 
 
 def test_a_read_through_an_alias_that_is_no_more_is_another_pass_as_a_whole() -> None:
-    records = Records(
-        Client(Scripted(OpenSearchReply(404)), Curl("http://127.0.0.1:9200"), FakeClock()),
-        FakeClock(),
-        Pace(),
-    )
+    client = Client(Scripted(OpenSearchReply(404)), Curl("http://127.0.0.1:9200"), FakeClock())
+    records = Records(client, Pace())
     with pytest.raises(AnotherPass):
         records.read("ctisync-w-1", ["CVE-1"])
 

@@ -75,7 +75,7 @@ class Client:
 
     def __init__(self, transport: Transport, curl: Curl, clock: Clock, within: float = math.inf) -> None:
         self._transport = transport
-        self._clock = clock
+        self.clock = clock
         self._end = clock.monotonic() + within
         self.url = curl.url
         self.curl = curl
@@ -97,9 +97,9 @@ class Client:
         StoreUnavailable, AccessRefused or ConfigurationError otherwise.
         """
         content = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
-        end = min(self._end, self._clock.monotonic() + within)
+        end = min(self._end, self.clock.monotonic() + within)
         for wait in (*_PAUSES, None):
-            left = end - self._clock.monotonic()
+            left = end - self.clock.monotonic()
             pause = None if wait is None or wait + _LEAST > left else wait
             try:
                 timeout = max(_LEAST, min(self._transport.timeout, left))
@@ -115,7 +115,7 @@ class Client:
                     return reply
                 if pause is None or reply.status not in _MAY_PASS or reply.problem.is_block:
                     raise self.refusal(reply, method, target, on)
-            self._clock.sleep(pause)
+            self.clock.sleep(pause)
         raise AssertionError("the last round returns or raises")
 
     def refusal(
@@ -164,7 +164,7 @@ class Client:
         self._transport.close()
 
     def _end_within(self, seconds: float) -> None:
-        self._end = min(self._end, self._clock.monotonic() + seconds)
+        self._end = min(self._end, self.clock.monotonic() + seconds)
 
 
 def decode(text: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], what: str) -> T:

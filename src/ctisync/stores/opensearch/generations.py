@@ -17,7 +17,6 @@ import msgspec
 from ctisync.backends import StoreSettings
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, ForeignIndex, StoreUnavailable
-from ctisync.ports import Clock
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import (
     Index,
@@ -90,11 +89,10 @@ _acknowledged_decoder: Final = msgspec.json.Decoder(_Acknowledged)
 class Generations:
     """The generations of one consumer, whose state is in `document`."""
 
-    def __init__(self, client: Client, document: StateDocument, clock: Clock, options: StoreSettings) -> None:
+    def __init__(self, client: Client, document: StateDocument, options: StoreSettings) -> None:
         self._client = client
         self.document = document
         self.consumer = consumer = document.consumer
-        self._clock = clock
         self._options = options
         pair = f"{consumer.context}\n{consumer.name}".encode()
         self._key = hashlib.sha256(pair).hexdigest()[:12]
@@ -132,7 +130,7 @@ class Generations:
 
     def new_name(self) -> str:
         """A new name for one generation. It never begins with the alias's name."""
-        return f"{self._stem}{self._clock.now():%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
+        return f"{self._stem}{self._client.clock.now():%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
 
     def create(self, name: str, snapshot: Snapshot, fence: str) -> None:
         """Create an empty generation that is reached through `fence`.
@@ -167,7 +165,7 @@ class Generations:
         for pause in (*_PAUSES, None):
             if self.change_aliases([remove_index(name)]) or pause is None:
                 return
-            self._clock.sleep(pause)
+            self._client.clock.sleep(pause)
 
     def change_aliases(self, actions: Sequence[AliasAction]) -> bool:
         """Do all of the actions or none. Returns False if an assertion among them does not hold.

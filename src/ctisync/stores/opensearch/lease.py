@@ -20,7 +20,6 @@ from msgspec.structs import replace
 from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
-from ctisync.ports import Clock
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import STATE_INDEX
 from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, StoredDocument, as_time
@@ -116,22 +115,16 @@ class LeaseHolder:
     that a running load has written (None: no load is running)."""
 
     def __init__(
-        self,
-        client: Client,
-        document: StateDocument,
-        clock: Clock,
-        *,
-        host_lock: str | None,
-        stored: StoredDocument,
+        self, client: Client, document: StateDocument, stored: StoredDocument, *, host_lock: str | None
     ) -> None:
         """`stored`: the document as last read. If it has changed since, it is read again."""
         self._document = document
-        self._clock = clock
+        self._clock = client.clock
         self._ours = new_lease(host_lock)
         self._stored = stored
         self._pending_state: ConsumerState | None = None
-        self._server_ahead = server_time(client) - clock.monotonic()
-        self._renewed_at = clock.monotonic()
+        self._server_ahead = server_time(client) - self._clock.monotonic()
+        self._renewed_at = self._clock.monotonic()
         self.token = self._ours.token
         self.records: int | None = None
 

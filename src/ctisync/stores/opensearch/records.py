@@ -16,7 +16,6 @@ from ctisync.core.model import MAX_RANGE, Record
 from ctisync.core.wire import name_of
 from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
-from ctisync.ports import Clock
 from ctisync.stores.opensearch.bulk import BulkAction, BulkPool, BulkResult, Pace, RecordVersion, body
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 from ctisync.stores.opensearch.indices import fence_is_gone
@@ -88,9 +87,8 @@ class Records:
     Raises AnotherPass if the fence is gone: another pass has taken over, and nothing was written.
     """
 
-    def __init__(self, client: Client, clock: Clock, pace: Pace) -> None:
+    def __init__(self, client: Client, pace: Pace) -> None:
         self._client = client
-        self._clock = clock
         self.pace = pace
 
     def read(self, fence: str, names: Collection[str]) -> dict[str, tuple[Record, RecordVersion]]:
@@ -123,7 +121,7 @@ class Records:
         """A pool that sends several bulks at once, or larger ones `one_by_one`. It calls `meanwhile` every
         second while it waits."""
         pace = self.pace.one_by_one if one_by_one else self.pace
-        return BulkPool(lambda actions: self.send(fence, actions), pace, self._clock, meanwhile)
+        return BulkPool(lambda actions: self.send(fence, actions), pace, self._client.clock, meanwhile)
 
     def send(self, fence: str, actions: Sequence[BulkAction]) -> BulkResult:
         """Send a bulk and check each item. Items that a busy node rejects are sent again.
@@ -155,7 +153,7 @@ class Records:
                 if (pause := next(pauses, None)) is None:
                     problem = "is overloaded and rejects writes; try again later"
                     raise StoreUnavailable(f"OpenSearch at {self._client.url} {problem}")
-                self._clock.sleep(pause)
+                self._client.clock.sleep(pause)
                 waiting.extendleft(reversed(_halves(busy)))
         return result
 

@@ -173,8 +173,6 @@ class StateDocument:
     def remove(self, stored: StoredDocument) -> bool:
         """Remove our fields from the document, which is still as `stored`. False if it has changed meanwhile.
         An empty document stays: removing it needs a privilege that nothing else needs."""
-        if stored.version is None:
-            return True
         name = self.consumer.name
         others = {key: value for key, value in stored.consumer_fields.items() if key not in _PUBLIC_TYPES}
         fields = {key: value for key, value in stored.fields.items() if key != name}

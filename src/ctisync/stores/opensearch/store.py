@@ -78,7 +78,6 @@ class OpenSearchStore:
         curl = Curl(urls[0], options.username, files)
         self._client = Client(self._connect(urls), curl, clock, access.within)
         self._is_one_cluster = len(urls) == 1
-        self._clock = clock
         self._host_lock = access.host_lock
         self._options = options
         self._history = HistoryIndex(self._client, options.replicas)
@@ -143,7 +142,7 @@ class OpenSearchStore:
         if inventory.live is not None:
             check_nothing_hidden(self._client, inventory.live)
         pace = Pace(self._options.senders, self._options.bulk_bytes)
-        records = Records(self._client, self._clock, pace)
+        records = Records(self._client, pace)
         writer = OpenSearchWriter(self._client, self._lease(generations, stored), generations, records)
         with self._client.finishing(writer.let_go):
             writer.take_over()
@@ -258,9 +257,7 @@ class OpenSearchStore:
             yield ok("store-nodes", f"all {number} nodes in store.url answered; they are of one cluster")
 
     def _lease(self, generations: Generations, stored: StoredDocument) -> LeaseHolder:
-        return LeaseHolder(
-            self._client, generations.document, self._clock, host_lock=self._host_lock, stored=stored
-        )
+        return LeaseHolder(self._client, generations.document, stored, host_lock=self._host_lock)
 
     def _holder(self, entry: StateEntry) -> Lease | None:
         return None if entry.lease is None else current_lease(entry.lease, server_time(self._client))
@@ -269,7 +266,7 @@ class OpenSearchStore:
         return StateDocument(self._client, consumer, self._options.replicas)
 
     def _generations(self, consumer: Consumer) -> Generations:
-        return Generations(self._client, self._document(consumer), self._clock, self._options)
+        return Generations(self._client, self._document(consumer), self._options)
 
 
 def _read(generations: Generations) -> tuple[StoredDocument, Inventory]:

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import trustme
 
-from ctisync.errors import AccessRefused, ConfigurationError, Stopped, StoreUnavailable
+from ctisync.errors import AccessRefused, ConfigurationError, StoreUnavailable
 from ctisync.stores.opensearch.backend import parse
 from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.system.process import StopRequested
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.http_proxy import Answer, HttpProxy, http_proxy, tls_proxy
@@ -244,13 +245,13 @@ def test_a_signal_that_comes_while_an_answer_is_awaited_is_no_lost_connection() 
     """The handler's error passes through libraries that catch whatever is raised."""
 
     def stop(number: int, _frame: object) -> None:
-        raise Stopped(number)
+        raise StopRequested(number, 0.0)
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
         with RawServer(silence) as silent, closing(opensearch_at([silent.origin], FakeClock())) as store:
             signal.setitimer(signal.ITIMER_REAL, 0.1)
-            with pytest.raises(Stopped):
+            with pytest.raises(StopRequested):
                 store.read_state(kit.new_consumer())
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -1,6 +1,7 @@
 """The plans of the console, asked for once: the public ones, and with the token the environment's own."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -45,22 +46,14 @@ class ConsoleApi(NamedTuple):
         ConfigurationError for a token or proxy that cannot be used."""
         limits = PassLimits(self.clock, Limits(pass_seconds=_WITHIN))
         transport = FeedTransport(
-            self.url,
-            self.token,
-            self.ca_file,
-            limits,
-            headers=self.headers,
-            setting=self.setting,
-            read=_READ,
+            self.url, self.token, self.ca_file, limits, headers=self.headers, setting=self.setting, read=_READ
         )
-        try:
+        with closing(transport):
             public = self._plans(transport, "/catalog/plans", own=False)
             if self.token is None:
                 return public
             own = self._plans(transport, "/platform/environments/me", own=True)
             return own + [each for each in public if each.name not in {one.name for one in own}]
-        finally:
-            transport.close()
 
     def _plans(self, transport: FeedTransport, path: str, *, own: bool) -> list[Plan]:
         url = self.url + path

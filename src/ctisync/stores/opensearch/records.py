@@ -192,12 +192,8 @@ class Records:
             return True
         if status in (429, 503):
             return False
-        raise StoreUnavailable(
-            f"OpenSearch refuses record {action.name} ({status}): {problem}",
-            hint=f"{hints.load_anew()} (into a new index with ctisync's own mapping)"
-            if status == 400
-            else None,
-        )
+        hint = f"{hints.load_anew()} (into a new index with ctisync's own mapping)" if status == 400 else None
+        raise StoreUnavailable(f"OpenSearch refuses record {action.name} ({status}): {problem}", hint=hint)
 
     def _check_access(self, problem: Problem, status: int, target: str) -> None:
         """Raises the error of an item if the fence is gone, a block is set, or a privilege is missing."""

@@ -34,6 +34,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "_values": (HELP,),
     "_manual": (HELP,),
     "Invocation.warn_of_hidden": (HELP,),
+    "_refuse_metrics": (HELP,),
     "init": (CHOICE,),
     "_as_value": (HELP, HELP),
     "_folder": (CHOICE, CHOICE),

@@ -39,7 +39,7 @@ TESTS: Final[dict[str, Stages]] = {
     ),
     "record_facts": (("tests/unit/test_record_facts.py",),),
     "plans_in": (("tests/unit/test_plans.py", "tests/unit/test_manifest.py"),),
-    "Finding": (_AUDITS,),
+    "Finding": (("tests/unit/test_findings.py",), _AUDITS),
     "RecordRules": (("tests/unit/test_rules.py", "tests/unit/test_comparison.py"), _AUDITS),
     "differences": (("tests/unit/test_difference.py",),),
     "plan_pass": (("tests/unit/test_pass_plan.py",),),

@@ -26,7 +26,7 @@ MORE_THAN_ONE: Final = {
     "len(targets)": "the same",
     "number": "of the nodes that are listed, some are not heard of",
     "times": "told when it is more than one",
-    "minutes:,": "more than one: a clock that is off by less is right",
+    "length // timedelta(minutes=1):,": "more than one: a clock that is off by less is right",
     "state.owed.attempts": "less than 0",
     "state.behind": "as status --check has it",
 }

@@ -37,7 +37,9 @@ TESTS: Final[dict[str, Stages]] = {
     "PassReport": (
         ("tests/unit/test_pass_report.py", "tests/unit/test_history.py", "tests/unit/test_incidents.py"),
     ),
-    "record_facts": (("tests/unit/test_record_facts.py",),),
+    "facts_of": (("tests/unit/test_facts.py",),),
+    "as_struct": (("tests/unit/test_facts.py",),),
+    "affects": (("tests/unit/test_versions.py",),),
     "plans_in": (("tests/unit/test_plans.py", "tests/unit/test_manifest.py"),),
     "Finding": (("tests/unit/test_findings.py",), _AUDITS),
     "RecordRules": (("tests/unit/test_rules.py", "tests/unit/test_comparison.py"), _AUDITS),

@@ -6,8 +6,8 @@ import pytest
 
 from ctisync.core import json_text, wire
 from ctisync.core.difference import Difference, differences
+from ctisync.core.facts import facts_of
 from ctisync.core.model import Change, Json
-from ctisync.core.record_facts import record_facts
 from ctisync.errors import FeedRefused
 
 LINES: dict[str, tuple[bytes, str]] = {
@@ -58,7 +58,7 @@ NO_LINES: dict[str, tuple[bytes, str]] = {
 def test_a_line_is_kept_as_it_came_whichever_key_names_its_record(line: bytes, name: str) -> None:
     record = wire.record(line)
     assert (record.name, record.offset, record.line) == (name, 7, line)
-    assert record_facts(line).name == name
+    assert facts_of(line).name == name
 
 
 @pytest.mark.parametrize(("line", "words"), NO_LINES.values(), ids=NO_LINES.keys())

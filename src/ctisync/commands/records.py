@@ -15,9 +15,9 @@ from ctisync import hints
 from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonLinesOption, JsonOption, command
 from ctisync.console import rfc3339
 from ctisync.core import wire
+from ctisync.core.facts import Affected, Facts, Score, VersionRange, Weakness, facts_of
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import LogEntry, log_entries
-from ctisync.core.record_facts import Product, RecordFacts, Score, VersionRange, Weakness, record_facts
 from ctisync.core.words import moment, noun_for
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import escape, quoted, to_json
@@ -30,6 +30,9 @@ from ctisync.wiring import opened_store
 _WIDTH: Final = 100
 _MOST_ROWS: Final = 20
 """Rows of affected products, of references and of fields; a CVE of the Linux kernel has hundreds."""
+
+_MOST_PLATFORMS: Final = 6
+"""Platforms of an affected product; some have 200."""
 
 _LABEL: Final = 11
 """Characters of a label, at least."""
@@ -149,7 +152,7 @@ def as_text(line: bytes, owner: Consumer | None = None) -> str:
     """The main facts of the record. `owner`: its consumer,
     to be named."""
     try:
-        facts = record_facts(line)
+        facts = facts_of(line)
     except ValueError:  # a number beyond all bounds, which a load does not decode
         record = wire.record(line)
         command = _json_command(record.name)
@@ -168,7 +171,7 @@ def as_text(line: bytes, owner: Consumer | None = None) -> str:
     return "\n".join(map(escape, [", ".join(head), *rows]))
 
 
-def _labelled(facts: RecordFacts, command: str) -> list[tuple[str, Sequence[str]]]:
+def _labelled(facts: Facts, command: str) -> list[tuple[str, Sequence[str]]]:
     dates = [
         f"{word} {date[:10]}"
         for word, date in (("published", facts.published), ("updated", facts.updated))
@@ -178,11 +181,14 @@ def _labelled(facts: RecordFacts, command: str) -> list[tuple[str, Sequence[str]
         ("type", [facts.kind]),
         ("title", [facts.title]),
         ("state", [", ".join(filter(None, [facts.state, *dates]))]),
-        ("severity", _distinct(map(_score, facts.scores))),
+        (
+            "severity",
+            _distinct(map(_score, sorted(facts.scores, key=lambda score: score.cvss, reverse=True))),
+        ),
         ("weakness", _distinct(map(_weakness, facts.weaknesses))),
         ("description", [facts.description]),
         ("affected", _first(_distinct(map(_product, facts.affected)), command)),
-        ("references", _first(_distinct(facts.references), command)),
+        ("references", _first(_distinct(each.url for each in facts.references), command)),
     ]
     labelled += [(name[:_LONGEST_LABEL], [text]) for name, text in facts.fields[:_MOST_ROWS]]
     if len(facts.fields) > _MOST_ROWS:
@@ -206,11 +212,18 @@ def _weakness(weakness: Weakness) -> str:
     return f"{weakness.cwe} {weakness.description}".rstrip()
 
 
-def _product(product: Product) -> str:
-    """`acme wall: < 1.2, 2.0 to <= 2.3`."""
-    name = f"{product.vendor} {product.name}".strip()
-    ranges = ", ".join(_distinct(map(_range, product.ranges)))
-    return f"{name}: {ranges}" if ranges else name
+def _product(product: Affected) -> str:
+    """`acme wall: < 1.2, 2.0 to <= 2.3 (debian: bookworm, trixie)`. Empty for one that is not affected."""
+    ranges = [_range(each) for each in product.ranges if each.status == "affected"]
+    if not any(ranges) and product.default_status != "affected" and product.is_listed:
+        return ""
+    name = f"{product.vendor} {product.product}".strip()
+    versions = ", ".join(_distinct(ranges))
+    platforms = ", ".join(product.platforms[:_MOST_PLATFORMS])
+    if (rest := len(product.platforms) - _MOST_PLATFORMS) > 0:
+        platforms += f" and {rest} more"
+    where = ": ".join(filter(None, [product.source, platforms]))
+    return ": ".join(filter(None, [name, versions])) + (f" ({where})" if where else "")
 
 
 def _range(versions: VersionRange) -> str:

@@ -1,11 +1,13 @@
 """What a person reads of a record; whatever its shape, nothing in it is a reason to fail."""
 
+from decimal import Decimal
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, seed
 
 from ctisync.commands import records
-from ctisync.core.record_facts import Product, RecordFacts, Score, VersionRange, record_facts
+from ctisync.core.facts import Affected, Facts, Score, VersionRange, facts_of
 from tests.support.records import SAMPLE, encode, line
 
 CVE = {
@@ -82,20 +84,23 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert "and 5 more: ctisync show CVE-1 --json" in text
 
 
-def facts_of(**cna: object) -> RecordFacts:
-    return record_facts(line("CVE-1", 7, encode({"containers": {"cna": cna}})))
+def cna_facts(**cna: object) -> Facts:
+    return facts_of(line("CVE-1", 7, encode({"containers": {"cna": cna}})))
 
 
 def test_each_kind_of_score_is_read_and_the_newest_comes_first() -> None:
     kinds = {"cvssV2_0": "2.0", "cvssV3_0": "3.0", "cvssV3_1": "3.1", "cvssV4_0": "4.0"}
     metrics = [{key: {"baseScore": 5, "vectorString": f"CVSS:{kind}/AV:N"}} for key, kind in kinds.items()]
-    expected = tuple(Score(kind, 5, "", "AV:N") for kind in ("4.0", "3.1", "3.0", "2.0"))
-    assert facts_of(metrics=metrics).scores == expected
+    expected = tuple(Score("", kind, Decimal(5), "", "AV:N") for kind in kinds.values())
+    assert cna_facts(metrics=metrics).scores == expected
 
 
 def test_half_a_score_is_shown_and_none_is_not() -> None:
     halves = [{"cvssV3_1": {"baseScore": 5}}, {"cvssV3_1": {"vectorString": "AV:L"}}, {"cvssV3_1": {"x": 1}}]
-    assert facts_of(metrics=halves).scores == (Score("3.1", 5, "", ""), Score("3.1", None, "", "AV:L"))
+    assert cna_facts(metrics=halves).scores == (
+        Score("", "3.1", Decimal(5), "", ""),
+        Score("", "3.1", None, "", "AV:L"),
+    )
     text = records.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"metrics": halves}}})))
     assert "  severity     5 (CVSS 3.1)\n               no score (CVSS 3.1, AV:L)" in text
 
@@ -103,11 +108,11 @@ def test_half_a_score_is_shown_and_none_is_not() -> None:
 def test_a_score_that_is_no_number_is_ignored() -> None:
     bases: list[object] = [True, "7.5", [], {}]
     metrics = [{"cvssV3_1": {"baseScore": base, "vectorString": "AV:L"}} for base in bases]
-    assert {each.base for each in facts_of(metrics=metrics).scores} == {None}
+    assert {each.base for each in cna_facts(metrics=metrics).scores} == {None}
 
 
 def test_a_rejected_record_says_why_it_was_rejected() -> None:
-    assert facts_of(rejectedReasons=[{"lang": "en", "value": "a double"}]).description == "a double"
+    assert cna_facts(rejectedReasons=[{"lang": "en", "value": "a double"}]).description == "a double"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +125,7 @@ def test_a_rejected_record_says_why_it_was_rejected() -> None:
 )
 def test_english_is_shown_or_else_whatever_there_is(texts: list[tuple[str, str]], shown: str) -> None:
     assert (
-        facts_of(descriptions=[{"lang": lang, "value": value} for lang, value in texts]).description == shown
+        cna_facts(descriptions=[{"lang": lang, "value": value} for lang, value in texts]).description == shown
     )
 
 
@@ -128,7 +133,9 @@ def test_english_is_shown_or_else_whatever_there_is(texts: list[tuple[str, str]]
 def test_a_range_that_has_no_beginning_has_only_an_end(begin: str) -> None:
     version = {"version": begin, "lessThan": "2", "status": "affected"}
     affected = [{"product": "wall", "versions": [version]}]
-    assert facts_of(affected=affected).affected == (Product("", "wall", (VersionRange(begin, "2"),)),)
+    assert cna_facts(affected=affected).affected == (
+        Affected("", "", "wall", (), "", (VersionRange(begin, "2", status="affected"),)),
+    )
     text = records.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"affected": affected}}})))
     assert "  affected     wall: < 2" in text
 
@@ -138,12 +145,97 @@ def test_a_product_that_is_affected_by_default_is_shown() -> None:
         {"vendor": "acme", "product": "wall", "defaultStatus": "affected", "versions": []},
         {"vendor": "acme", "product": "door", "defaultStatus": "unknown", "versions": []},
     ]
-    assert facts_of(affected=products).affected == (Product("acme", "wall", ()),)
+    assert [each.default_status for each in cna_facts(affected=products).affected] == ["affected", "unknown"]
+    text = records.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"affected": products}}})))
+    assert text.endswith("  affected     acme wall")
 
 
 def test_a_version_that_is_no_number_is_left_out() -> None:
     odd = b'{"name":"CVE-1","offset":7,"version":"1","inserted_at":"","payload":{}}'
-    assert record_facts(odd).version is None
+    assert facts_of(odd).version is None
+
+
+def container(source: str, *metrics: tuple[str, float, str], **more: object) -> dict[str, object]:
+    scores = [{kind: {"baseScore": base, "baseSeverity": word}} for kind, base, word in metrics]
+    return {"providerMetadata": {"x_subShortName": source}, "metrics": scores, **more}
+
+
+@pytest.mark.parametrize(
+    ("containers", "source", "base", "level"),
+    [
+        ([container("nvd", ("cvssV3_1", 7.5, "HIGH"), ("cvssV4_0", 5.1, "MEDIUM"))], "nvd", "5.1", "medium"),
+        (
+            [container("nvd", ("cvssV3_1", 7, "HIGH"), ("cvssV3_1", 9.1, "CRITICAL"))],
+            "nvd",
+            "9.1",
+            "critical",
+        ),
+        ([container("nvd", ("cvssV2_0", 3.9, ""))], "nvd", "3.9", "low"),
+        ([container("nvd", ("cvssV2_0", 6.9, ""))], "nvd", "6.9", "medium"),
+        ([container("nvd", ("cvssV2_0", 10, ""))], "nvd", "10", "high"),
+        ([container("nvd"), container("debian", ("cvssV3_0", 4.0, "Medium"))], "debian", "4.0", "medium"),
+        (
+            [container("nvd", ("cvssV3_1", 0.0, "NONE")), container("suse", ("cvssV2_0", 5.0, ""))],
+            "suse",
+            "5.0",
+            "medium",
+        ),
+        (
+            [container("nvd", ("cvssV3_1", 7.0, "")), container("suse", ("cvssV2_0", 5.0, ""))],
+            "suse",
+            "5.0",
+            "medium",
+        ),
+    ],
+)
+def test_the_score_that_counts_is_that_of_the_first_source_with_one_that_can_be_used(
+    containers: list[dict[str, object]], source: str, base: str, level: str
+) -> None:
+    first, *others = containers
+    score = facts_of(line("CVE-1", 7, {"containers": {"cna": first, "adp": others}})).score
+    assert score is not None
+    assert (score.source, score.base, score.level) == (source, Decimal(base), level)
+
+
+def test_a_record_without_a_score_that_can_be_used_has_no_severity() -> None:
+    unusable = container("nvd", ("cvssV3_1", 0.001, "LOW"), ("cvssV3_1", 5.0, "odd"))
+    assert facts_of(line("CVE-1", 7, {"containers": {"cna": unusable}})).score is None
+
+
+def test_an_affected_row_is_shown_with_its_source_and_its_platforms() -> None:
+    entry = {"product": "openssl", "versions": [{"version": "0", "lessThan": "3.1", "status": "affected"}]}
+    codes = [f"release{number}" for number in range(8)]
+    adp = [
+        container("debian", affected=[{**entry, "platforms": ["bookworm"]}]),
+        container("alas_2023", affected=[entry]),
+        container("canonical", affected=[{**entry, "platforms": codes}]),
+    ]
+    text = records.as_text(line("CVE-1", 7, {"containers": {"adp": adp}}))
+    assert "  affected     openssl: < 3.1 (debian: bookworm)\n" in text
+    assert "               openssl: < 3.1 (alas_2023)\n" in text
+    first = ", ".join(codes[:6])
+    assert f"               openssl: < 3.1 (canonical: {first} and 2 more)" in text
+
+
+def test_an_exploit_is_known_by_the_tag_of_a_link() -> None:
+    links = [{"url": "https://a"}, {"url": "https://b", "tags": ["Third-party", "Exploit"]}]
+    assert cna_facts(references=links).has_exploit
+    assert not cna_facts(references=links[:1]).has_exploit
+
+
+def test_what_has_another_form_is_left_out_and_the_rest_is_read() -> None:
+    odd = {
+        "title": ["x"],
+        "affected": [5, {"product": "wall", "platforms": ["a", 5], "versions": [{"version": 1}, "x"]}, None],
+        "metrics": [{"cvssV3_1": {"baseScore": 7.5, "baseSeverity": "HIGH"}}, "none"],
+        "references": [{"url": 5, "tags": "exploit"}, {"url": "https://a", "tags": [None, "exploit"]}],
+    }
+    facts = cna_facts(**odd)
+    assert facts.title == ""
+    assert facts.affected == (Affected("", "", "wall", ("a",), "", (VersionRange(),)),)
+    assert facts.score is not None
+    assert [each.url for each in facts.references] == ["", "https://a"]
+    assert facts.has_exploit
 
 
 KEYS = [
@@ -173,7 +265,7 @@ def test_no_shape_of_a_payload_is_a_reason_to_fail(payload: dict[str, object]) -
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of real records lies beside a checkout only")
 def test_real_records_have_a_severity_and_what_is_affected() -> None:
-    records = [record_facts(each) for each in SAMPLE.read_bytes().splitlines()]
+    records = [facts_of(each) for each in SAMPLE.read_bytes().splitlines()]
     cves = [each for each in records if each.name.startswith("CVE-")]
     assert len(cves) == 5
     for each in cves:

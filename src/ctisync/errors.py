@@ -22,7 +22,8 @@
     └── Stopped         130/143  a signal ended the pass
 
 Each error says whether a later try can succeed (`transient`), what you type (`hint`), and the exit code
-(`exit_code`). Any other exception that escapes is a bug and becomes Unexpected.
+(`exit_code`). Any other exception that escapes is a bug and becomes Unexpected. The exit code 12 is no error:
+`search --exit-code` ends with it if records match.
 """
 
 import re
@@ -34,6 +35,8 @@ from ctisync.escaping import escape, one_line
 
 DONE: Final = 0
 BUG: Final = 1
+HITS: Final = 12
+"""With `--exit-code`: there are records that match."""
 
 # If one call runs several consumers, the worst exit code wins, in this order.
 _WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10, 11)

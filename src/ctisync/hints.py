@@ -6,7 +6,10 @@ from typing import Final
 from ctisync.escaping import quoted
 
 _WITH_CONSUMER: Final = frozenset(
-    ("sync", "update", "init-snapshot", "status", "export", "show", "verify", "history", "log", "doctor")
+    (
+        *("sync", "update", "init-snapshot", "status", "export", "show", "search", "match"),
+        *("verify", "history", "log", "doctor"),
+    )
 )
 ACCEPTED: Final = {
     "--config": _WITH_CONSUMER | {"forget", "plans", "config show", "config get", "config check"},

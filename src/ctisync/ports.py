@@ -269,8 +269,16 @@ class Inspection(Protocol):
     def count(self) -> int | None:
         """Records in the live content; None when there is none."""
 
-    def scan(self) -> Iterator[Record]:
-        """Every record of the live content once, in any order; none when there is no content."""
+    @property
+    def generation(self) -> str | None:
+        """What tells the live content from that of any other load; None when there is none."""
+
+    def scan(self, above: int = -1) -> Iterator[Record]:
+        """Every record of the live content with a higher offset once, in any order; none when there is no
+        content."""
+
+    def names(self) -> Iterator[str]:
+        """The name of every record of the live content once, in any order."""
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         """Those of these records that the live content holds."""

@@ -3,7 +3,9 @@
 Each adapter imports its libraries itself, so that `status` on SQLite loads no HTTP client.
 """
 
+import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, suppress
 from datetime import datetime, timedelta
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from platformdirs import user_cache_path
 
 from ctisync.backends import Access
 from ctisync.core.links import public_link
@@ -20,9 +23,9 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
-from ctisync.ports import Clock, Feed, Log, SnapshotFile, Store
+from ctisync.ports import Clock, Feed, Inspection, Log, SnapshotFile, Store
 from ctisync.settings import Settings
-from ctisync.system.folders import folder_risk
+from ctisync.system.folders import folder_risk, nearest
 from ctisync.system.locks import host_lock, lock_beside, lock_for_server
 from ctisync.urls import Secret, origin_of
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
     from ctisync.feed.http.budget import PassLimits
     from ctisync.feed.plans import ConsoleApi
+    from ctisync.search.file import IndexFile
 
 _WAITS: Final = 4
 """If the time for all requests is limited, one without an answer takes at most its fourth part: the rest is
@@ -140,7 +144,7 @@ def share_of_records(settings: Settings) -> float | None:
 def free_disk_space(settings: Settings) -> int:
     """Free bytes for downloads and, with a store on this host, records. Raises StoreUnavailable if they are
     unknown."""
-    from ctisync.system.folders import free_in, nearest
+    from ctisync.system.folders import free_in
 
     if (local := settings.backend.local) is not None:
         # No folder yet, or a broken file: other checks report it.
@@ -203,6 +207,27 @@ def lock_path(settings: Settings, consumer: Consumer) -> Path:
     if backend.local is not None:
         return lock_beside(backend.local.path, consumer)
     return lock_for_server(settings.state_dir, backend.urls, consumer)
+
+
+def index_path(settings: Settings, consumer: Consumer) -> Path:
+    """The search index of the content: beside the consumer's lock, or, if this user cannot write there, in
+    the user's cache folder."""
+    shared = lock_path(settings, consumer).with_suffix(".search")
+    if os.access(nearest(shared.parent), os.W_OK):
+        return shared
+    place = hashlib.sha256(os.fsencode(shared)).hexdigest()[:16]
+    return user_cache_path("ctisync") / f"{place}.{shared.name}"
+
+
+def search_index(
+    settings: Settings, consumer: Consumer, content: Inspection, clock: Clock, log: Log
+) -> "IndexFile":
+    """The search index of the content, which is made when something is asked."""
+    from ctisync.search.file import IndexFile
+
+    local = settings.backend.local
+    like = None if local is None else local.path
+    return IndexFile(index_path(settings, consumer), content, clock, log, like)
 
 
 def beside_passes(consumer: Consumer) -> Consumer:

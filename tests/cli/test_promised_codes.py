@@ -22,6 +22,7 @@ from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.scanner_tables import PAYLOADS
 
 Play = Callable[[Ctisync, FeedSimulator, list[str]], int]
 
@@ -33,6 +34,7 @@ ARGUMENTS: Final = {
     "completion": ["bash"],
     "config get": ["cti.url"],
     "forget": ["--consumer", "vd_4.8.0"],
+    "match": ["packages.txt", "--os", "debian:12"],
 }
 """Without which the command makes no sense."""
 
@@ -49,6 +51,7 @@ def ctisync(tmp_path: Path) -> Ctisync:
     """Nobody waits for a store that is not there."""
     hurried = Hurried(tmp_path)
     hurried.environ["PYTHONPATH"] = str(ROOT)
+    (tmp_path / "packages.txt").write_text("openssl\t3.0.2-1\tDebian OpenSSL Team\tii \n")
     return hurried
 
 
@@ -144,6 +147,16 @@ def empty(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
     return ctisync.run(*words).returncode
 
 
+def records_match(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    entry = {"vendor": "debian", "product": "openssl", "defaultStatus": "affected"}
+    containers = {"adp": [{"providerMetadata": {"x_subShortName": "debian"}, "affected": [entry]}]}
+    feed.history.create("CVE-2024-1", {"containers": containers})
+    for name, payload in PAYLOADS.items():
+        feed.history.create(name, payload)
+    follow(ctisync, feed)
+    return ctisync.run(*words, "--exit-code").returncode
+
+
 def hook_failed(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
     follow(ctisync, feed, changes=10)
     return ctisync.run(*words, CTISYNC_HOOKS__ON_UPDATE='["false"]').returncode
@@ -175,6 +188,8 @@ OTHERWISE: Final[dict[tuple[str, int], Play]] = {
     ("diff", 9): different,
     ("demo", 4): another_demo,
     ("demo", 7): store_read_only,
+    ("search", 12): records_match,
+    ("match", 12): records_match,
 }
 
 OPTIONS: Final = {("status", 5): ["--remote"], ("status", 6): ["--remote"]}
@@ -185,7 +200,7 @@ def test_each_code_that_the_help_names_is_one_of_its_command(
     ctisync: Ctisync, feed: FeedSimulator, path: str, code: int
 ) -> None:
     words = [*path.split(), *ARGUMENTS.get(path, []), *OPTIONS.get((path, code), [])]
-    play = OTHERWISE.get((path, code), WHEN[code])
+    play = OTHERWISE.get((path, code)) or WHEN[code]
     assert play(ctisync, feed, words) == code
 
 

@@ -174,6 +174,12 @@ def _(stage: Stage) -> Printed:
     return stage.run("verify").last(2)
 
 
+@situation("records-match")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    return stage.run("search", "CVE-2004-10004", "--names", "--exit-code")
+
+
 @situation("stopped")
 def _(stage: Stage) -> Printed:
     stage.follow(30)

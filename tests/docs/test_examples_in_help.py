@@ -10,6 +10,7 @@ from tests.docs.shell import path_with, run, tools
 from tests.docs.stage import LAST_OFFSET, RECORDS, Stage
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.scanner_tables import PAYLOADS
 
 FOLDERS = (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions")
 
@@ -26,12 +27,16 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
             **dict.fromkeys(("snapshot.ndjson", "old.ndjson"), lines),
             "new.ndjson": b"\n".join(feed.expected_lines()[1:]),
             "new.toml": b"",
+            "packages.txt": b"openssl\t3.0.2-1\tDebian OpenSSL Team\tii \n",
+            "inventory.ndjson": b'{"host": {"os": {"platform": "rhel", "version": "9.4"}}}\n',
         }
         for name, body in files.items():
             (tmp_path / name).write_bytes(body)
         for folder in FOLDERS:
             (tmp_path / folder).mkdir(parents=True)
         feed.history.create("CVE-2024-3094")
+        for name, payload in PAYLOADS.items():
+            feed.history.create(name, payload)
         host.follow()
         yield host
 

@@ -30,6 +30,7 @@ class Kept(msgspec.Struct, frozen=True):
     content: Content | None = None
     writer: str | None = None
     aside: Content | None = None
+    loads: int = 0
 
 
 class MemoryStorage:
@@ -180,8 +181,15 @@ class MemoryInspection:
     def count(self) -> int | None:
         return None if self._kept.content is None else len(self._kept.content)
 
-    def scan(self) -> Iterator[Record]:
-        return iter((self._kept.content or {}).values())
+    @property
+    def generation(self) -> str | None:
+        return None if self._kept.content is None else str(self._kept.loads)
+
+    def scan(self, above: int = -1) -> Iterator[Record]:
+        return (each for each in (self._kept.content or {}).values() if each.offset > above)
+
+    def names(self) -> Iterator[str]:
+        return iter(self._kept.content or {})
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         content = self._kept.content or {}
@@ -269,9 +277,9 @@ class MemoryWriter:
     def keep_alive(self) -> None:
         pass
 
-    def keep(self, state: ConsumerState, content: Content | None) -> None:
-        self.mine()
-        self._storage.put(self._consumer, Kept(state=state, content=content, writer=self._token))
+    def keep(self, state: ConsumerState, content: Content | None, *, loaded: bool = False) -> None:
+        loads = self.mine().loads + loaded
+        self._storage.put(self._consumer, Kept(state=state, content=content, writer=self._token, loads=loads))
 
     def replace(self) -> None:
         """Take the index from the consumer that an operator wants replaced."""
@@ -309,6 +317,6 @@ class MemoryLoad:
     def publish(self, after: ConsumerState) -> int:
         invariants.check_publish(after)
         self._writer.replace()
-        self._writer.keep(after, self._built)
+        self._writer.keep(after, self._built, loaded=True)
         self.published = True
         return len(self._built)

@@ -25,6 +25,7 @@ OURS: Final = {
     "status": "what `hints.command` writes",
     "then_sync()": "the same",
     "typed": "what Curl writes, which quotes",
+    "values[-1]": "a value of an option",
     "url_forms": "a text of our own",
     "_ELSEWHERE": "the same",
     "self.context.command_path": "words of our own command line",

@@ -8,7 +8,7 @@ from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.settings import Settings, load_settings
 from ctisync.system.clock import SystemClock
-from ctisync.wiring import command_manager, consumer_lock, opened_store, policy
+from ctisync.wiring import command_manager, consumer_lock, index_path, opened_store, policy
 from tests.support.command_manager import CommandManagerStandIn
 
 
@@ -140,3 +140,17 @@ def test_the_policy_is_that_of_the_settings(tmp_path: Path) -> None:
         "init",
         60,
     )
+
+
+def test_who_cannot_write_beside_the_content_has_the_index_in_the_cache_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root, who may write everywhere, the tests cannot try it in a folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    loaded = settings(tmp_path)
+    beside = index_path(loaded, Consumer())
+    assert beside.parent == loaded.state_dir
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert index_path(loaded, Consumer()).parent == tmp_path / "cache" / "ctisync"
+    other = settings(tmp_path, CTISYNC_STATE_DIR=str(tmp_path / "other"))
+    assert index_path(loaded, Consumer()) != index_path(other, Consumer())

@@ -30,6 +30,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "ctisync.commands.status",
     "export": "ctisync.commands.exports",
     "show": "ctisync.commands.records",
+    "search": "ctisync.commands.search",
+    "match": "ctisync.commands.match",
     "verify": "ctisync.commands.verify",
     "history": "ctisync.commands.history",
     "log": "ctisync.commands.records",

@@ -1,11 +1,11 @@
 """One call of a command: the options that commands share, and the settings and consumers that they select."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 import typer
@@ -23,6 +23,8 @@ from ctisync.settings.sources import proxy_secrets
 from ctisync.system.clock import SystemClock
 from ctisync.system.process import print_json
 from ctisync.wiring import policy
+
+_T = TypeVar("_T", bound=str)
 
 CLOCK: Final = SystemClock()
 
@@ -234,6 +236,13 @@ def consumer_named(name: str, consumers: Iterable[Consumer]) -> Consumer | None:
         hint = f"--consumer {quoted(next(iter(matches)))}"
         raise UsageError(f"several consumers match {name}: {', '.join(matches)}", hint=hint)
     return next(iter(matches.values()), None)
+
+
+def one_of(text: str, values: Sequence[_T], option: str) -> _T:
+    """The value that you typed, in any case. Raises UsageError, which names the valid ones."""
+    if text.lower() not in values:
+        raise UsageError(f"{option}: {text} is not one of {', '.join(values)}", hint=f"{option} {values[-1]}")
+    return cast(_T, text.lower())
 
 
 def print_document(document: Any) -> None:

@@ -18,22 +18,24 @@ from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
 from ctisync.system.locks import read_lock
 from ctisync.system.process import confirm, print_result
-from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_store
+from ctisync.wiring import beside_passes, consumer_lock, index_path, lock_path, opened_store
 
 
 class StoredData(msgspec.Struct, frozen=True):
-    """All that `forget` removes: data in the store, and `files`, the downloads of passes and of `verify`.
-    `locked`: the consumers under whose names it is locked; `verify` has a name of its own."""
+    """All that `forget` removes: data in the store, `files`, the downloads of passes and of `verify`, and
+    `index`, the files of its search index. `locked`: the consumers under whose names it is locked; `verify`
+    has a name of its own."""
 
     store: str
     consumer: Consumer
     footprint: Footprint
     files: tuple[Path, ...]
+    index: tuple[Path, ...]
     locked: tuple[Consumer, ...]
 
     @property
     def is_empty(self) -> bool:
-        return self.footprint == Footprint() and not self.files
+        return self.footprint == Footprint() and not self.files and not self.index
 
 
 @command(consumer=False)
@@ -46,7 +48,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     dry_run: DryRunOption = False,
 ) -> int:
-    """Remove a consumer from the store: content, state, history, lease, downloads."""
+    """Remove a consumer from the store: content, state, history, lease, downloads, index."""
     settings = options.read_settings().settings
     if consumer is None:
         names = ", ".join(map(str, settings.followed))
@@ -83,7 +85,9 @@ def _read(settings: Settings, name: str) -> StoredData:
         names = (consumer, beside_passes(consumer))
         of_passes, of_verify = (list(downloads(lock_path(settings, each))) for each in names)
         footprint, locked = store.footprint(consumer), names if of_verify else (consumer,)
-        return StoredData(store.name, consumer, footprint, (*of_passes, *of_verify), locked)
+        path = index_path(settings, consumer)
+        index = tuple(each for each in (path, path.with_name(f"{path.name}.lock")) if each.exists())
+        return StoredData(store.name, consumer, footprint, (*of_passes, *of_verify), index, locked)
 
 
 def _removed_consumer(name: str, settings: Settings) -> Consumer:
@@ -116,7 +120,7 @@ def _remove(settings: Settings, data: StoredData) -> None:
         host_lock, *_ = [opened.enter_context(each) for each in locks]
         with opened_store(settings, CLOCK, host_lock=host_lock) as store:
             store.forget(data.consumer)
-        for path in data.files:
+        for path in (*data.files, *data.index):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -146,3 +150,5 @@ def _lines(data: StoredData) -> Iterator[str]:
     if data.files:
         size = bytes_as_text(sum(path.lstat().st_size for path in data.files if path.exists()))
         yield f"  downloads  {counted(len(data.files), 'file')}, {size}: {data.files[0].parent}"
+    if data.index:
+        yield f"  index      {data.index[0]}"

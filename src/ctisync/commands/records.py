@@ -214,11 +214,10 @@ def _weakness(weakness: Weakness) -> str:
 
 def _product(product: Affected) -> str:
     """`acme wall: < 1.2, 2.0 to <= 2.3 (debian: bookworm, trixie)`. Empty for one that is not affected."""
-    ranges = [_range(each) for each in product.ranges if each.status == "affected"]
-    if not any(ranges) and product.default_status != "affected" and product.is_listed:
+    versions = ranges_as_text(product)
+    if not versions and product.default_status != "affected" and product.is_listed:
         return ""
     name = f"{product.vendor} {product.product}".strip()
-    versions = ", ".join(_distinct(ranges))
     platforms = ", ".join(product.platforms[:_MOST_PLATFORMS])
     if (rest := len(product.platforms) - _MOST_PLATFORMS) > 0:
         platforms += f" and {rest} more"
@@ -226,7 +225,12 @@ def _product(product: Affected) -> str:
     return ": ".join(filter(None, [name, versions])) + (f" ({where})" if where else "")
 
 
-def _range(versions: VersionRange) -> str:
+def ranges_as_text(product: Affected) -> str:
+    """The affected versions: `< 1.2, 2.0 to <= 2.3`."""
+    return ", ".join(_distinct(range_as_text(each) for each in product.ranges if each.status == "affected"))
+
+
+def range_as_text(versions: VersionRange) -> str:
     """`1.2`, `< 1.3`, `1.2 to < 1.3`."""
     if versions.less_than:
         end = f"< {versions.less_than}"

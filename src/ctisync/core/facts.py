@@ -17,20 +17,14 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ctisync.core import json_text, wire
+from ctisync.core.fields import fields_of, one_line
 from ctisync.core.lenient import as_struct
 from ctisync.core.model import Json
-from ctisync.core.words import counted
 
 Severity = Literal["none", "low", "medium", "high", "critical"]
 
 _USABLE: Final = Decimal("0.01")
 """A lower score says nothing (as for Wazuh's scanner)."""
-
-_DEEPEST: Final = 4
-"""Levels of a document whose fields are listed one by one."""
-
-_LONGEST: Final = 1000
-"""Characters of a field's text: some are whole programs."""
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -121,6 +115,8 @@ class Facts(msgspec.Struct, frozen=True):
     `description`, in English if there is one; of a rejected one, the reason. Of all containers, `cna` first:
     `scores`, `weaknesses`, `affected` and `references`; entries may occur more than once.
 
+    `remediations`: the Windows updates, such as "KB5034763", each of which solves it.
+
     Of another record: `fields`, the names (`feed.name`) and values of the fields of its document. Title,
     description and fields are on one line.
     """
@@ -140,6 +136,7 @@ class Facts(msgspec.Struct, frozen=True):
     weaknesses: tuple[Weakness, ...]
     affected: tuple[Affected, ...]
     references: tuple[Reference, ...]
+    remediations: tuple[str, ...]
     fields: tuple[tuple[str, str], ...]
 
     @property
@@ -147,15 +144,23 @@ class Facts(msgspec.Struct, frozen=True):
         """The score that counts: of the first container with one that can be used, the highest of the newest
         version of CVSS."""
         for _, of_source in groupby(self.scores, key=lambda score: score.source):
-            usable = [score for score in of_source if score.level is not None]
-            if usable:
-                return max(usable, key=lambda score: (score.cvss, score.base))
+            if (best := _best(of_source)) is not None:
+                return best
         return None
+
+    def score_of(self, source: str) -> Score | None:
+        """As `score`, but that of this source if it can be used."""
+        return _best(each for each in self.scores if each.source == source) or self.score
 
     @property
     def has_exploit(self) -> bool:
         """Whether a link leads to an exploit."""
         return any("exploit" in (tag.lower() for tag in each.tags) for each in self.references)
+
+
+def _best(scores: Iterable[Score]) -> Score | None:
+    usable = [score for score in scores if score.level is not None]
+    return max(usable, key=lambda score: (score.cvss, score.base), default=None)
 
 
 class _Text(msgspec.Struct):
@@ -190,6 +195,14 @@ class _Provider(msgspec.Struct):
     x_subShortName: str = ""  # noqa: N815
 
 
+class _Updates(msgspec.Struct, rename="camel"):
+    any_of: tuple[str, ...] = ()
+
+
+class _Remediations(msgspec.Struct):
+    windows: list[_Updates] = []
+
+
 class _Affected(msgspec.Struct, rename="camel"):
     vendor: str = ""
     product: str = ""
@@ -207,6 +220,7 @@ class _Container(msgspec.Struct, rename="camel"):
     problem_types: list[_Problem] = []
     affected: list[_Affected] = []
     references: tuple[Reference, ...] = ()
+    remediations: _Remediations | None = msgspec.field(default=None, name="x_remediations")
 
 
 class _Containers(msgspec.Struct):
@@ -246,7 +260,7 @@ def facts_of(line: bytes) -> Facts:
     """The facts in a record's line. Raises ValueError if it cannot be decoded."""
     try:
         record = _line_decoder.decode(line)
-    except msgspec.ValidationError:  # something has another form
+    except json_text.UNDECODABLE:  # something has another form
         return _facts_of_any(line)
     if record.payload.document is not UNSET or not (containers := _containers(record.payload)):
         return _facts_of_any(line)
@@ -267,7 +281,7 @@ def _facts_of_any(line: bytes) -> Facts:
     if document and not containers:
         cve = as_struct(document, _Cve)
         containers = _containers(cve)
-    fields = () if containers or cve.cve_metadata else tuple(_fields(document, "", _DEEPEST))
+    fields = () if containers or cve.cve_metadata else tuple(fields_of(document))
     stamp = tuple(record.get(key) for key in ("name", "resource", "offset", "version", "inserted_at"))
     return _facts(stamp, cve, containers, kind=payload.get("type"), keys=tuple(payload), fields=fields)
 
@@ -286,26 +300,33 @@ def _facts(
     about = cve.cve_metadata or _Metadata()
     first = containers[0] if containers else _Container()
     return Facts(
-        name=_text(wire.name_of(name, resource)),
+        name=one_line(wire.name_of(name, resource)),
         offset=offset,
         version=version if isinstance(version, int) else None,
-        inserted_at=_text(inserted_at),
+        inserted_at=one_line(inserted_at),
         keys=keys,
-        kind=_text(kind),
-        state=_text(about.state),
-        published=_text(about.date_published),
-        updated=_text(about.date_updated),
-        title=_text(first.title),
+        kind=one_line(kind),
+        state=one_line(about.state),
+        published=one_line(about.date_published),
+        updated=one_line(about.date_updated),
+        title=one_line(first.title),
         description=_english(first.descriptions) or _english(first.rejected_reasons),
         scores=tuple(_scores(containers)),
         weaknesses=tuple(
-            Weakness(each.cweId, _text(each.description))
+            Weakness(each.cweId, one_line(each.description))
             for container in containers
             for problem in container.problem_types
             for each in problem.descriptions
         ),
         affected=tuple(_affected(containers)),
         references=tuple(each for container in containers for each in container.references),
+        remediations=tuple(
+            update
+            for container in containers
+            if container.remediations is not None
+            for each in container.remediations.windows
+            for update in each.any_of
+        ),
         fields=fields,
     )
 
@@ -349,43 +370,13 @@ def _affected(containers: Iterable[_Container]) -> Iterator[Affected]:
             )
 
 
-def _fields(document: dict[str, Json], prefix: str, levels: int) -> Iterator[tuple[str, str]]:
-    """Names and values, in the order of the record; a field of more than `levels` levels is counted."""
-    for key, value in document.items():
-        name = prefix + " ".join(key.split())
-        if isinstance(value, dict) and levels > 1:
-            yield from _fields(value, f"{name}.", levels - 1)
-        elif text := _value(value):
-            yield name, text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def _value(value: Json) -> str:
-    """A value in one line. Of objects and arrays within it, only their number."""
-    match value:
-        case list() if not any(isinstance(each, list | dict) for each in value):
-            return ", ".join(filter(None, map(_value, value)))
-        case list():
-            return counted(len(value), "entry", "entries")
-        case dict():
-            return counted(len(value), "field") if value else ""
-        case bool():
-            return str(value).lower()
-        case str() | None:
-            return _text(value)
-        case _:
-            return str(value)
-
-
 def _english(texts: Iterable[_Text]) -> str:
     """The first English text, else the first."""
     values = [(each.lang.lower().startswith("en"), each.value) for each in texts]
-    return _text(next((value for is_english, value in values if is_english), values[0][1] if values else ""))
+    return one_line(
+        next((value for is_english, value in values if is_english), values[0][1] if values else "")
+    )
 
 
 def _object(value: Json) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _text(value: Json) -> str:
-    """The text on one line; empty for other values."""
-    return " ".join(value.split()) if isinstance(value, str) else ""

@@ -102,15 +102,23 @@ class PointInTime:
         pages = (self._pages(query, [by(field)]) for field, query in NAMED_BY.items())
         return merge(*map(chain.from_iterable, pages), key=lambda hit: hit.id.encode())
 
-    def by_place(self) -> Iterator[list[Hit]]:
-        """All records with their versions, in pages of about 4 MB, by their sequence numbers in their shards,
-        which is roughly their order on the disk.
+    def by_place(self, above: int = -1) -> Iterator[list[Hit]]:
+        """The records above an offset with their versions, in pages of about 4 MB, by their sequence numbers
+        in their shards, which is roughly their order on the disk.
 
         Records of different shards may have the same number, but not the same name. Raises AccessRefused if a
         role hides the names, which the order needs, from the user.
         """
+        higher = [] if above < 0 else [{"range": {"offset": {"gt": above}}}]
         for field, query in NAMED_BY.items():
-            yield from self._pages(query, [{"_seq_no": "asc"}, by(field)], version=True)
+            of_both = {"bool": {"filter": [query, *higher]}}
+            yield from self._pages(of_both, [{"_seq_no": "asc"}, by(field)], version=True)
+
+    def names(self) -> Iterator[str]:
+        """The names of all records. Raises as `by_place` does."""
+        for field, query in NAMED_BY.items():
+            for hits in self._pages(query, [by(field)], _source=False):
+                yield from (hit.id for hit in hits)
 
     def neighbours(self, name: str, most: int) -> list[str]:
         """At most so many names before this one, and as many behind it, ascending."""

@@ -64,10 +64,18 @@ class OpenSearchInspection:
         point = self._point
         return None if point is None else point.search(size=0, track_total_hits=True).total.value
 
-    def scan(self) -> Iterator[Record]:
+    @property
+    def generation(self) -> str | None:
+        return self._inventory.live
+
+    def scan(self, above: int = -1) -> Iterator[Record]:
         if self._point is not None:
-            for hits in self._point.by_place():
+            for hits in self._point.by_place(above):
                 yield from map(_record, hits)
+
+    def names(self) -> Iterator[str]:
+        if self._point is not None:
+            yield from self._point.names()
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         if self._point is None:

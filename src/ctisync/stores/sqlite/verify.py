@@ -66,11 +66,23 @@ class SqliteInspection:
             live = self._row.generation
             return None if live is None else count_records(self._connection, live)
 
-    def scan(self) -> Iterator[Record]:
-        """All records in the order of the file: by name, each would be read from another place. The `+` keeps
-        SQLite from using the index."""
+    @property
+    def generation(self) -> str | None:
+        query = "SELECT id || ' ' || begun_at FROM generations WHERE id = ?"
         with translate_errors(self._path):
-            yield from map(self._record, self._select(_AS_RECORD + "+generation = ?"))
+            row = self._select(query).fetchone()
+        return None if row is None else _text(row[0])
+
+    def scan(self, above: int = -1) -> Iterator[Record]:
+        """In the order of the file: by name, each would be read from another place. The `+` keeps SQLite from
+        using the index."""
+        with translate_errors(self._path):
+            yield from map(self._record, self._select(_AS_RECORD + "+generation = ? AND offset > ?", above))
+
+    def names(self) -> Iterator[str]:
+        with translate_errors(self._path):
+            rows = self._select("SELECT CAST(name AS TEXT) FROM records WHERE generation = ?")
+            yield from (_text(name) for (name,) in rows)
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         query = _AS_RECORD + "generation = ? AND name = ?"

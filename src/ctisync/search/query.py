@@ -1,0 +1,184 @@
+"""A search in an index: the names of the matching records in their order, or how many a group has."""
+
+from collections.abc import Collection, Iterator, Sequence
+from difflib import SequenceMatcher
+from typing import Any, Final, Literal, NamedTuple, get_args
+
+from ctisync.core.conditions import SEVERITIES, Answer, Conditions, sortable
+from ctisync.core.phrases import as_query
+from ctisync.search.index import Index
+
+Order = Literal["relevance", "score", "published", "changed", "name"]
+ORDERS: Final[tuple[Order, ...]] = get_args(Order)
+
+Group = Literal["severity", "product", "vendor", "cwe", "year"]
+GROUPS: Final[tuple[Group, ...]] = get_args(Group)
+
+MOST_RANKED: Final = 50_000
+"""Hits that are ordered by relevance; more take too long."""
+
+_NEAREST: Final = 3
+_MOST_SIMILAR: Final = 2_000
+
+_ORDER_BY: Final[dict[Order, str]] = {
+    "score": "ifnull(score, -1) DESC, published DESC, name DESC",
+    "published": "published DESC, name DESC",
+    "changed": "changed DESC, name DESC",
+    "name": "name",
+    # A word in a name counts more than one in a product, and that more than one in a text.
+    "relevance": "bm25(words, 20.0, 5.0, 1.0), ifnull(score, -1) DESC, records.name DESC",
+}
+
+_GROUPS: Final[dict[Group, str]] = {
+    "severity": "SELECT severity, count(*) FROM records JOIN hits USING (id) GROUP BY 1",
+    "year": "SELECT substr(published, 1, 4), count(*) FROM records JOIN hits USING (id) GROUP BY 1",
+    "product": "SELECT name, count(*) FROM affected JOIN hits ON hits.id = record"
+    " JOIN names ON names.id = product GROUP BY product",
+    "vendor": "SELECT names.name, count(*) FROM has JOIN hits ON hits.id = record"
+    " JOIN names ON names.id = has.name AND kind = 'vendor' GROUP BY has.name",
+    "cwe": "SELECT 'CWE-' || names.name, count(*) FROM has JOIN hits ON hits.id = record"
+    " JOIN names ON names.id = has.name AND kind = 'cwe' GROUP BY has.name",
+}
+
+
+class Hits(NamedTuple):
+    """The names of all matching records in `order`. `unsure`: those whose version cannot be compared with a
+    bound."""
+
+    names: list[str]
+    order: Order
+    unsure: frozenset[str]
+
+
+def search(index: Index, conditions: Conditions, order: Order | None = None) -> Hits:
+    """The matching records. `order`: None for relevance if there are words, else for the score; words that
+    more than MOST_RANKED records have are ordered by the score, too. Raises Damaged."""
+    answers = _select(index, conditions)
+    order = order or "relevance"
+    if order == "relevance" and (not conditions.phrases or len(answers) > MOST_RANKED):
+        order = "score"
+    tables, values = "records JOIN hits USING (id)", list[str]()
+    if order == "relevance":
+        tables = "words JOIN hits ON hits.id = words.rowid JOIN records USING (id) WHERE words MATCH ?"
+        values.append(as_query(conditions.phrases))
+    query = f"SELECT records.id, records.name FROM {tables} ORDER BY {_ORDER_BY[order]}"  # noqa: S608  # ours
+    rows = index.connection.execute(query, values).fetchall()
+    unsure = frozenset(name for number, name in rows if answers[number] == "perhaps")
+    return Hits([name for _, name in rows], order, unsure)
+
+
+def count_by(index: Index, conditions: Conditions, group: Group) -> tuple[int, list[tuple[str, int]]]:
+    """The number of matching records, and of those in each group, the largest group first; severities and
+    years in their own order. A record can be in several groups, or in none. Raises Damaged."""
+    total = len(_select(index, conditions))
+    rows = index.connection.execute(_GROUPS[group]).fetchall()
+    if group == "severity":
+        rows.sort(reverse=True)
+        return total, [(SEVERITIES[level] if level >= 0 else "unknown", number) for level, number in rows]
+    if group == "year":
+        return total, sorted((year or "unknown", number) for year, number in rows)
+    return total, sorted(((name, number) for name, number in rows if name), key=lambda row: (-row[1], row[0]))
+
+
+def unknown_names(index: Index, kind: str, names: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """The names that no record has, each with the most similar ones. `kind`: "product" or "vendor"."""
+    find = "SELECT 1 FROM names WHERE kind = ? AND name = ?"
+    for name in sorted(names):
+        if index.connection.execute(find, (kind, name)).fetchone() is None:
+            yield name, _nearest(index, kind, name)
+
+
+def _nearest(index: Index, kind: str, name: str) -> list[str]:
+    """Names that begin alike, or contain the name."""
+    similar = "SELECT name FROM names WHERE kind = ? AND (instr(name, ?) OR substr(name, 1, 2) = ?) LIMIT ?"
+    rows = index.connection.execute(similar, (kind, name, name[:2], _MOST_SIMILAR))
+    matcher = SequenceMatcher(b=name)
+
+    def ratio(other: str) -> float:
+        matcher.set_seq1(other)
+        return matcher.ratio()
+
+    return sorted((other for (other,) in rows), key=lambda other: (-ratio(other), other))[:_NEAREST]
+
+
+def _select(index: Index, conditions: Conditions) -> dict[int, Answer]:
+    """The numbers of the matching records, which are then in the table `hits`."""
+    if conditions.has_place:
+        _select_places(index, conditions)
+    where, values = _filters(conditions)
+    rows = index.connection.execute(f"SELECT id FROM records WHERE {where}", values)  # noqa: S608  # columns
+    answers: dict[int, Answer] = dict.fromkeys((number for (number,) in rows), "yes")
+    if conditions.products:
+        of_products = _by_products(index, conditions)
+        answers = {number: of_products[number] for number in answers if number in of_products}
+    index.connection.execute("CREATE TEMP TABLE IF NOT EXISTS hits (id INTEGER PRIMARY KEY)")
+    index.connection.execute("DELETE FROM hits")
+    index.connection.executemany("INSERT INTO hits VALUES (?)", ((number,) for number in answers))
+    return answers
+
+
+def _select_places(index: Index, conditions: Conditions) -> None:
+    """The numbers of the places where a product can be are then in the table `places`."""
+    numbers = [
+        number for number, source, platforms in index.places() if conditions.is_place(source, platforms)
+    ]
+    index.connection.execute("CREATE TEMP TABLE IF NOT EXISTS places (id INTEGER PRIMARY KEY)")
+    index.connection.execute("DELETE FROM places")
+    index.connection.executemany("INSERT INTO places VALUES (?)", ((number,) for number in numbers))
+
+
+def _filters(conditions: Conditions) -> tuple[str, list[Any]]:
+    """What the columns of `records`, the words and the lists decide, as SQL."""
+    parts: list[tuple[str, Sequence[Any]]] = []
+    if conditions.phrases:
+        matching = "id IN (SELECT rowid FROM words WHERE words MATCH ?)"
+        parts.append((matching, [as_query(conditions.phrases)]))
+    for kind, names in (
+        ("vendor", conditions.vendors),
+        ("cwe", {str(number) for number in conditions.cwes}),
+    ):
+        if names:
+            records = f"SELECT record FROM has WHERE name IN ({_numbers_of(kind, names)})"  # noqa: S608  # marks
+            parts.append((f"id IN ({records})", sorted(names)))
+    if conditions.has_place:
+        parts.append(("id IN (SELECT record FROM has JOIN places ON places.id = has.name)", ()))
+    if conditions.severities:
+        levels = ", ".join(str(SEVERITIES.index(each)) for each in conditions.severities)
+        parts.append((f"severity IN ({levels})", ()))
+    if conditions.exploit:
+        parts.append(("exploit", ()))
+    score, published = conditions.min_score, conditions.published_since
+    changed = conditions.changed_since
+    for comparison, value in (
+        ("score >= ?", None if score is None else float(score)),
+        ("state = ?", conditions.state),
+        ("published >= ?", None if published is None else sortable(published)),
+        ("changed >= ?", None if changed is None else sortable(changed)),
+        ("offset > ?", conditions.changed_after),
+    ):
+        if value is not None:
+            parts.append((comparison, [value]))
+    return " AND ".join(part for part, _ in parts) or "1", [value for _, some in parts for value in some]
+
+
+def _by_products(index: Index, conditions: Conditions) -> dict[int, Answer]:
+    """By the number of a record, living or dead: whether one of its products has what is asked of one."""
+    numbers = _numbers_of("product", conditions.products)
+    query = f"SELECT record, ranges FROM affected WHERE product IN ({numbers})"  # noqa: S608  # marks
+    answers: dict[int, Answer] = {}
+    for record, ranges in index.connection.execute(query, sorted(conditions.products)):
+        if answers.get(record) == "yes":
+            continue
+        if not conditions.of_one_product:
+            answers[record] = "yes"
+            continue
+        of_each = {conditions.of_product(each) for each in index.products(ranges)}
+        if "yes" in of_each:
+            answers[record] = "yes"
+        elif "perhaps" in of_each:
+            answers[record] = "perhaps"
+    return answers
+
+
+def _numbers_of(kind: str, names: Collection[str]) -> str:
+    return f"SELECT id FROM names WHERE kind = '{kind}' AND name IN ({', '.join('?' * len(names))})"  # noqa: S608

@@ -1,0 +1,133 @@
+"""What a search asks of a record, one condition at a time."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ctisync.core.conditions import Conditions, at_least, cwe_numbers, scheme_of_source, utc_text
+from ctisync.core.facts import Facts, facts_of
+from ctisync.core.phrases import phrases_of
+from ctisync.core.scanner import Platform
+from tests.support.records import line
+
+VERSION = {"version": "1.0", "lessThan": "2.0", "status": "affected"}
+
+
+def container(source: str, **more: Any) -> dict[str, Any]:
+    return {"providerMetadata": {"x_subShortName": source}, **more}
+
+
+CNA = container(
+    "nvd",
+    title="A heap overflow in the parser",
+    metrics=[{"cvssV3_1": {"baseScore": 7.5, "baseSeverity": "HIGH"}}],
+    problemTypes=[{"descriptions": [{"cweId": "CWE-122"}, {"cweId": "NVD-CWE-noinfo"}]}],
+    references=[{"url": "https://a.example", "tags": ["Exploit"]}],
+    affected=[{"vendor": "Acme", "product": "Wall", "versions": [VERSION]}],
+)
+DEBIAN = container(
+    "debian",
+    affected=[
+        {"vendor": "debian", "product": "libwall1", "platforms": ["bookworm"], "defaultStatus": "affected"}
+    ],
+)
+FACTS: Facts = facts_of(
+    line(
+        "CVE-2024-1",
+        500,
+        {
+            "cveMetadata": {"state": "PUBLISHED", "datePublished": "2024-05-01T10:00:00+02:00"},
+            "containers": {"cna": CNA, "adp": [DEBIAN]},
+        },
+        inserted_at="2024-06-01T00:00:00Z",
+    )
+)
+BOOKWORM = Platform(platform="debian", version="12", code_name="bookworm")
+TRIXIE = Platform(platform="debian", version="13", code_name="trixie")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "answer"),
+    [
+        ({}, "yes"),
+        ({"phrases": phrases_of(["heap overflow", "pars*", "acme", "CVE-2024-1"])}, "yes"),
+        ({"phrases": phrases_of(["overflow heap"])}, "no"),
+        ({"products": {"wall"}}, "yes"),
+        ({"products": {"wall", "door"}, "vendors": {"acme"}}, "yes"),
+        ({"products": {"wall"}, "vendors": {"debian"}}, "no"),
+        ({"products": {"libwall1"}, "source": "debian"}, "yes"),
+        ({"products": {"libwall1"}, "source": "nvd"}, "no"),
+        ({"vendors": {"debian"}, "source": "nvd"}, "yes"),
+        ({"vendors": {"none"}}, "no"),
+        ({"source": "canonical"}, "no"),
+        ({"products": {"wall"}, "version": "1.5"}, "yes"),
+        ({"products": {"wall"}, "version": "2.0"}, "no"),
+        ({"products": {"wall"}, "version": "1.5-beta_x"}, "perhaps"),
+        ({"products": {"libwall1"}, "version": "1.5"}, "no"),
+        ({"products": {"libwall1"}, "version": "1.5", "source": "debian"}, "yes"),
+        ({"products": {"libwall1"}, "source": "debian", "platform": BOOKWORM}, "yes"),
+        ({"products": {"libwall1"}, "source": "debian", "platform": TRIXIE}, "no"),
+        ({"source": "debian", "platform": BOOKWORM}, "yes"),
+        ({"source": "debian", "platform": TRIXIE}, "no"),
+        ({"cwes": {122, 5}}, "yes"),
+        ({"cwes": {79}}, "no"),
+        ({"severities": {"high"}}, "yes"),
+        ({"severities": at_least("critical")}, "no"),
+        ({"min_score": Decimal("7.5")}, "yes"),
+        ({"min_score": Decimal("7.6")}, "no"),
+        ({"exploit": True}, "yes"),
+        ({"state": "published"}, "yes"),
+        ({"state": "rejected"}, "no"),
+        ({"published_since": datetime(2024, 5, 1, 8, tzinfo=UTC)}, "yes"),
+        ({"published_since": datetime(2024, 5, 1, 9, tzinfo=UTC)}, "no"),
+        ({"changed_since": datetime(2024, 6, 1, tzinfo=UTC)}, "yes"),
+        ({"changed_since": datetime(2024, 6, 2, tzinfo=UTC)}, "no"),
+        ({"changed_after": 499}, "yes"),
+        ({"changed_after": 500}, "no"),
+    ],
+)
+def test_a_record_has_what_a_search_asks_or_not(conditions: dict[str, Any], answer: str) -> None:
+    values: dict[str, Any] = {
+        name: frozenset(each) if isinstance(each, set) else each for name, each in conditions.items()
+    }
+    assert Conditions(**values).match(FACTS) == answer
+
+
+def test_a_record_without_scores_and_dates_has_none_of_these() -> None:
+    nothing = facts_of(line("CVE-2024-2", 1, {"containers": {"cna": {"title": "x"}}}))
+    assert Conditions(severities=at_least("none")).match(nothing) == "no"
+    assert Conditions(min_score=Decimal(0)).match(nothing) == "no"
+    assert Conditions(published_since=datetime(1, 1, 1, tzinfo=UTC)).match(nothing) == "no"
+    assert Conditions(exploit=True).match(nothing) == "no"
+    assert cwe_numbers(nothing) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "scheme"),
+    [
+        ("debian", "dpkg"),
+        ("Canonical", "dpkg"),
+        ("redhat_9", "rpm"),
+        ("alas_2023", "rpm"),
+        ("nvd", "any"),
+        ("", "any"),
+    ],
+)
+def test_each_source_has_the_versions_of_its_packages(source: str, scheme: str) -> None:
+    assert scheme_of_source(source) == scheme
+
+
+@pytest.mark.parametrize(
+    ("date", "text"),
+    [
+        ("2024-05-01T10:00:00+02:00", "2024-05-01T08:00:00"),
+        ("2024-05-01T10:00:00.123456Z", "2024-05-01T10:00:00"),
+        ("2024-05-01", "2024-05-01T00:00:00"),
+        ("0001-01-01T00:00:00+10:00", ""),
+        ("soon", ""),
+    ],
+)
+def test_dates_sort_by_their_time(date: str, text: str) -> None:
+    assert utc_text(date) == text

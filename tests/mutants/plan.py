@@ -56,6 +56,7 @@ TESTS: Final[dict[str, Stages]] = {
     "check_line": (
         ("tests/unit/test_json_text.py", "tests/unit/test_lazy_json.py"),
         ("tests/unit/test_wire.py", "tests/unit/test_fold.py"),
+        ("tests/unit/test_rules.py", "tests/unit/test_manifest.py", "tests/unit/test_patch.py"),
     ),
     "Limits": (("tests/unit/test_defaults.py", "tests/settings"),),
     "public_link": (("tests/unit/test_links.py", "tests/unit/test_catalog.py"),),

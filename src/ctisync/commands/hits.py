@@ -98,7 +98,7 @@ def print_csv(hits: Iterable[Hit]) -> None:
 def print_table(hits: Sequence[Hit], total: int, answers: Sequence[Answer]) -> None:
     if hits:
         print_drawn(drawn(sys.stdout, lambda console: console.print(_table(hits))))
-    unsure = sum(len(answer.hits.unsure) for answer in answers)
+    unsure = sum(answer.hits.unsure_total for answer in answers)
     text = counted(total, "record matches", "records match") if total else "no record matches"
     if unsure:
         text += f"; of {unsure:,} (marked ?), the version cannot be compared"

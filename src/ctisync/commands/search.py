@@ -207,17 +207,19 @@ def _on_platform(conditions: Conditions, content: Inspection) -> Conditions:
 
 def _print_hits(questions: Sequence[_Question], order: Order | None, limit: int | None, form: Form) -> int:
     """Print the matching records. Returns their number."""
+    most = _SHOWN if form == "table" and limit is None else limit
     answers = [
-        Answer(each.consumer, each.content, each.conditions, *each.file.ask(partial(_search, each, order)))
+        Answer(
+            each.consumer, each.content, each.conditions, *each.file.ask(partial(_search, each, order, most))
+        )
         for each in questions
     ]
-    total = sum(len(answer.hits.names) for answer in answers)
+    total = sum(answer.hits.total for answer in answers)
     if form == "names":
         names = (name for answer in answers for name in answer.hits.names)
         for name in islice(names, limit):
             print_result(name)
         return total
-    most = _SHOWN if form == "table" and limit is None else limit
     hits = islice((hit for answer in answers for hit in read_hits(answer)), most)
     several = len(answers) > 1
     match form:
@@ -233,11 +235,13 @@ def _print_hits(questions: Sequence[_Question], order: Order | None, limit: int 
     return total
 
 
-def _search(question: _Question, order: Order | None, index: Index) -> tuple[Hits, dict[str, list[str]]]:
+def _search(
+    question: _Question, order: Order | None, limit: int | None, index: Index
+) -> tuple[Hits, dict[str, list[str]]]:
     conditions = question.conditions
     of_kinds = (("product", conditions.products), ("vendor", conditions.vendors))
     unknown = {name: near for kind, names in of_kinds for name, near in unknown_names(index, kind, names)}
-    return search(index, conditions, order), unknown
+    return search(index, conditions, order, limit), unknown
 
 
 def _print_counts(

@@ -42,35 +42,41 @@ _GROUPS: Final[dict[Group, str]] = {
 
 
 class Hits(NamedTuple):
-    """The names of all matching records in `order`. `unsure`: those whose version cannot be compared with a
-    bound."""
+    """The names of matching records in `order`, and the number of all of them. `unsure`: the names of those
+    whose version cannot be compared with a bound, and `unsure_total` the number of all of these."""
 
     names: list[str]
+    total: int
     order: Order
     unsure: frozenset[str]
+    unsure_total: int
 
 
-def search(index: Index, conditions: Conditions, order: Order | None = None) -> Hits:
-    """The matching records. `order`: None for relevance if there are words, else for the score; words that
-    more than MOST_RANKED records have are ordered by the score, too. Raises Damaged."""
-    answers = _select(index, conditions)
+def search(
+    index: Index, conditions: Conditions, order: Order | None = None, limit: int | None = None
+) -> Hits:
+    """The matching records, at most `limit` of them. `order`: None for relevance if there are words, else for
+    the score; words that more than MOST_RANKED records have are ordered by the score, too. Raises Damaged."""
+    unsure = _select(index, conditions)
+    total = _count(index)
     order = order or "relevance"
-    if order == "relevance" and (not conditions.phrases or len(answers) > MOST_RANKED):
+    if order == "relevance" and (not conditions.phrases or total > MOST_RANKED):
         order = "score"
-    tables, values = "records JOIN hits USING (id)", list[str]()
+    tables, values = "records JOIN hits USING (id)", list[Any]()
     if order == "relevance":
         tables = "words JOIN hits ON hits.id = words.rowid JOIN records USING (id) WHERE words MATCH ?"
         values.append(as_query(conditions.phrases))
-    query = f"SELECT records.id, records.name FROM {tables} ORDER BY {_ORDER_BY[order]}"  # noqa: S608  # ours
-    rows = index.connection.execute(query, values).fetchall()
-    unsure = frozenset(name for number, name in rows if answers[number] == "perhaps")
-    return Hits([name for _, name in rows], order, unsure)
+    query = f"SELECT id, records.name FROM {tables} ORDER BY {_ORDER_BY[order]} LIMIT ?"  # noqa: S608  # ours
+    rows = index.connection.execute(query, [*values, -1 if limit is None else limit]).fetchall()
+    names = frozenset(name for number, name in rows if number in unsure)
+    return Hits([name for _, name in rows], total, order, names, len(unsure))
 
 
 def count_by(index: Index, conditions: Conditions, group: Group) -> tuple[int, list[tuple[str, int]]]:
     """The number of matching records, and of those in each group, the largest group first; severities and
     years in their own order. A record can be in several groups, or in none. Raises Damaged."""
-    total = len(_select(index, conditions))
+    _select(index, conditions)
+    total = _count(index)
     rows = index.connection.execute(_GROUPS[group]).fetchall()
     if group == "severity":
         rows.sort(reverse=True)
@@ -101,20 +107,27 @@ def _nearest(index: Index, kind: str, name: str) -> list[str]:
     return sorted((other for (other,) in rows), key=lambda other: (-ratio(other), other))[:_NEAREST]
 
 
-def _select(index: Index, conditions: Conditions) -> dict[int, Answer]:
-    """The numbers of the matching records, which are then in the table `hits`."""
+def _select(index: Index, conditions: Conditions) -> set[int]:
+    """The numbers of the matching records are then in the table `hits`. Returns those that are not sure."""
+    execute = index.connection.execute
     if conditions.has_place:
         _select_places(index, conditions)
     where, values = _filters(conditions)
-    rows = index.connection.execute(f"SELECT id FROM records WHERE {where}", values)  # noqa: S608  # columns
-    answers: dict[int, Answer] = dict.fromkeys((number for (number,) in rows), "yes")
-    if conditions.products:
-        of_products = _by_products(index, conditions)
-        answers = {number: of_products[number] for number in answers if number in of_products}
-    index.connection.execute("CREATE TEMP TABLE IF NOT EXISTS hits (id INTEGER PRIMARY KEY)")
-    index.connection.execute("DELETE FROM hits")
+    execute("CREATE TEMP TABLE IF NOT EXISTS hits (id INTEGER PRIMARY KEY)")
+    execute("DELETE FROM hits")
+    if not conditions.products:
+        execute(f"INSERT INTO hits SELECT id FROM records WHERE {where}", values)  # noqa: S608  # columns
+        return set()
+    answers = _by_products(index, conditions)
     index.connection.executemany("INSERT INTO hits VALUES (?)", ((number,) for number in answers))
-    return answers
+    living = f"SELECT id FROM records WHERE id IN (SELECT id FROM hits) AND {where}"  # noqa: S608  # columns
+    execute(f"DELETE FROM hits WHERE id NOT IN ({living})", values)  # noqa: S608
+    unsure = {number for number, answer in answers.items() if answer == "perhaps"}
+    return unsure and unsure & {number for (number,) in execute("SELECT id FROM hits")}
+
+
+def _count(index: Index) -> int:
+    return int(index.connection.execute("SELECT count(*) FROM hits").fetchone()[0])
 
 
 def _select_places(index: Index, conditions: Conditions) -> None:

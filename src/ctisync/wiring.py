@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
-from platformdirs import user_cache_path
 
 from ctisync.backends import Access
 from ctisync.core.links import public_link
@@ -215,8 +214,16 @@ def index_path(settings: Settings, consumer: Consumer) -> Path:
     shared = lock_path(settings, consumer).with_suffix(".search")
     if os.access(nearest(shared.parent), os.W_OK):
         return shared
+    from platformdirs import user_cache_path
+
     place = hashlib.sha256(os.fsencode(shared)).hexdigest()[:16]
-    return user_cache_path("ctisync") / f"{place}.{shared.name}"
+    with suppress(RuntimeError):  # no HOME and no entry for the user; some versions leave the `~`
+        if (folder := user_cache_path("ctisync")).is_absolute():
+            return folder / f"{place}.{shared.name}"
+    raise StoreUnavailable(
+        f"no place for the search index: you cannot write to {shared.parent}, and have no home folder",
+        hint="set XDG_CACHE_HOME to a folder that you can write to",
+    )
 
 
 def search_index(

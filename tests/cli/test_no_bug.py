@@ -31,7 +31,9 @@ CALLS: Final = (
     "config show store.url", "config show --json", "config check", "config init",
     "config init --output {out}", "--version", "--help", "demo --keep ~nobody-of-this-name/demo",
     "sync --dry-run", "init-snapshot --from {file} --dry-run", "forget --consumer vd_4.8.0 --yes",
-    "forget --consumer vd_4.8.0 --dry-run", "log CVE-2003-10003", "help sync", "config get cti.url",
+    "forget --consumer vd_4.8.0 --dry-run", "log CVE-2003-10003", "help sync",
+    "search overflow", "search --product product_1 --version 1.0 --json",
+    "match {file} --os debian:12", "config get cti.url",
 )  # fmt: skip
 
 CHEAP: Final = ("diff ", "completion ", "examples ", "--version ", "--help ", "config ", "demo ", "help ")

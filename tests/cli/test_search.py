@@ -232,6 +232,15 @@ def test_two_first_searches_at_once_give_the_same_answer(searched: Ctisync) -> N
     assert len(list(index_of(searched).parent.glob("*.part"))) == 0
 
 
+def test_a_record_that_cannot_be_decoded_is_listed_by_its_name(searched: Ctisync) -> None:
+    number = b'{"name":"rule/1","offset":1,"payload":{"document":{"n":1e99999999999999999999}}}'
+    file = searched.home / "odd.ndjson"
+    file.write_bytes(number + b"\n")
+    assert searched.run("init-snapshot", "--from", str(file), "--offset", "5", "-q").returncode == 0
+    assert names(searched, "rule") == ["rule/1"]
+    assert json.loads(searched.run("search", "rule", "--json").stdout)["hits"][0]["name"] == "rule/1"
+
+
 def test_forget_removes_the_index(searched: Ctisync) -> None:
     names(searched, "wall")
     assert str(index_of(searched)) in searched.run("forget", "--consumer", "vd_4.8.0", "--dry-run").stdout

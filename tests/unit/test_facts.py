@@ -198,7 +198,9 @@ def test_the_score_that_counts_is_that_of_the_first_source_with_one_that_can_be_
 
 
 def test_a_record_without_a_score_that_can_be_used_has_no_severity() -> None:
-    unusable = container("nvd", ("cvssV3_1", 0.001, "LOW"), ("cvssV3_1", 5.0, "odd"))
+    unusable = container(
+        "nvd", ("cvssV3_1", 0.001, "LOW"), ("cvssV3_1", 5.0, "odd"), ("cvssV3_1", 11, "HIGH")
+    )
     assert facts_of(line("CVE-1", 7, {"containers": {"cna": unusable}})).score is None
 
 

@@ -84,6 +84,12 @@ def test_documents_of_wazuh_name_packages_the_system_and_its_updates() -> None:
     assert (inventory.hotfixes, inventory.odd) == ({"KB5034763"}, 1)
 
 
+def test_documents_of_several_hosts_are_a_mistake_and_not_taken_for_one() -> None:
+    two = [{"agent": {"id": number}, "package": {"name": "a", "version": "1"}} for number in ("001", "002")]
+    with pytest.raises(WrongInventory, match="line 2 is of another host"):
+        read_inventory("\n".join(map(json.dumps, two)).encode(), DEBIAN)
+
+
 def test_the_platform_that_you_name_counts_more() -> None:
     assert read_inventory(json.dumps(DOCUMENTS[0]).encode(), DEBIAN).platform == DEBIAN
 

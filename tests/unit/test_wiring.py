@@ -152,5 +152,12 @@ def test_who_cannot_write_beside_the_content_has_the_index_in_the_cache_folder(
     assert beside.parent == loaded.state_dir
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert index_path(loaded, Consumer()).parent == tmp_path / "cache" / "ctisync"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: Path("~/.cache", name))
+    with pytest.raises(StoreUnavailable, match="no place for the search index"):
+        index_path(loaded, Consumer())
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
     other = settings(tmp_path, CTISYNC_STATE_DIR=str(tmp_path / "other"))
     assert index_path(loaded, Consumer()) != index_path(other, Consumer())

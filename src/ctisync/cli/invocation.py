@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 import typer
@@ -17,12 +17,15 @@ from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError, UsageError
 from ctisync.escaping import quoted, to_json
-from ctisync.ports import Clock
+from ctisync.ports import Clock, Inspection
 from ctisync.settings import LoadedSettings, Settings, load_settings
 from ctisync.settings.sources import proxy_secrets
 from ctisync.system.clock import SystemClock
 from ctisync.system.process import print_json
-from ctisync.wiring import policy
+from ctisync.wiring import policy, search_index
+
+if TYPE_CHECKING:  # only a search needs it
+    from ctisync.search.file import IndexFile
 
 _T = TypeVar("_T", bound=str)
 
@@ -106,6 +109,10 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
             hint = "pass only one --consumer NAME" if self.named else "add --consumer NAME"
             raise UsageError(f"{why} only one consumer, but several are {source}: {names}", hint=hint)
         return self.consumers[0]
+
+    def index_of(self, consumer: Consumer, content: Inspection) -> "IndexFile":
+        """The search index of the consumer's content."""
+        return search_index(self.settings, consumer, content, self.clock, self.console)
 
     def warn_of_hidden(self, hidden: str | None, consumer: Consumer) -> None:
         """Warn if a role hides a part of the content from the user of the store. `hidden`: as in

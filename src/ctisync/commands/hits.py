@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from rich.table import Table
@@ -12,7 +12,7 @@ from ctisync import hints
 from ctisync.commands.printing import cell, drawn
 from ctisync.commands.records import ranges_as_text
 from ctisync.core.conditions import Conditions
-from ctisync.core.facts import Facts, facts_of
+from ctisync.core.facts import Facts, facts_of_record
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.escaping import quoted
@@ -25,7 +25,7 @@ _AT_ONCE: Final = 500
 _WIDEST: Final = 28
 """Characters of a product or a range in a table."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_COLUMNS: Final = ("name", "severity", "score", "published", "changed", "title")
+COLUMNS: Final = ("name", "severity", "score", "published", "changed", "title")
 
 
 class Hit(NamedTuple):
@@ -54,7 +54,7 @@ def read_hits(answer: Answer) -> Iterator[Hit]:
         records = answer.content.lookup(names)
         for name in names:
             if name in records:
-                facts = facts_of(records[name].line)
+                facts = facts_of_record(records[name])
                 yield Hit(answer.consumer, answer.conditions, facts, name not in answer.hits.unsure)
 
 
@@ -78,20 +78,15 @@ def as_json(hit: Hit, *, several: bool) -> dict[str, Any]:
     }
 
 
-def csv_cell(value: object) -> str:
-    """The text of a cell. One that a spreadsheet would take for a formula begins with a quote."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def print_csv(hits: Iterable[Hit]) -> None:
-    """One row per record."""
+def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """A row for each of `rows`, with these members. A cell that a spreadsheet would take for a formula begins
+    with a quote."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for hit in hits:
-        fields = as_json(hit, several=False)
-        writer.writerow([csv_cell(fields[name]) for name in _COLUMNS])
+    writer.writerow(columns)
+    for row in rows:
+        cells = ("" if row[name] is None else str(row[name]) for name in columns)
+        writer.writerow([f"'{each}" if each.startswith(_FORMULA) else each for each in cells])
     print_result(text.getvalue().removesuffix("\n"))
 
 

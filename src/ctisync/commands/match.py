@@ -1,7 +1,5 @@
 """`ctisync match`: which records affect the packages of a host, as Wazuh's scanner will say."""
 
-import csv
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
@@ -13,12 +11,12 @@ import typer
 from rich.table import Table
 
 from ctisync.cli.invocation import CommonOptions, Invocation, command, one_of, print_document
-from ctisync.commands.hits import csv_cell
+from ctisync.commands.hits import print_csv
 from ctisync.commands.printing import cell, drawn
-from ctisync.commands.records import range_as_text
+from ctisync.commands.records import opened_contents, range_as_text
 from ctisync.core import json_text
 from ctisync.core.conditions import SEVERITIES, at_least
-from ctisync.core.facts import Facts, facts_of
+from ctisync.core.facts import Facts, facts_of_record
 from ctisync.core.inventory import MOST_BYTES, Inventory, WrongInventory, platform_of, read_inventory
 from ctisync.core.model import Record
 from ctisync.core.scanner import TABLES, TRANSLATIONS, Platform, Scanner
@@ -28,10 +26,9 @@ from ctisync.escaping import to_json
 from ctisync.ports import Inspection
 from ctisync.search.index import Index, batched
 from ctisync.search.match import Match, find_matches, names_of_translations
-from ctisync.stores.invariants import no_content
 from ctisync.system.files import expand_home
 from ctisync.system.process import print_drawn, print_json, print_result, standard_input
-from ctisync.wiring import opened_store, search_index
+from ctisync.wiring import opened_store
 
 _STDIN: Final = Path("-")
 _AT_ONCE: Final = 500
@@ -103,10 +100,7 @@ def match(
         for row in rows:
             print_json(to_json(row))
     elif as_csv:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([_COLUMNS, *([csv_cell(row[name]) for name in _COLUMNS] for row in rows)])
-        print_result(text.getvalue().removesuffix("\n"))
+        print_csv(_COLUMNS, rows)
     else:
         if rows:
             print_drawn(drawn(sys.stdout, lambda console: console.print(_table(rows))))
@@ -148,14 +142,9 @@ def _read(file: Path, os: str | None) -> tuple[Inventory, Platform]:
 def _hits(invocation: Invocation, inventory: Inventory, platform: Platform) -> tuple[list[_Hit], int]:
     """The hits, worst first, and the number of packages whose name is in a record. Raises EmptyStore."""
     with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
-        contents = [(each, opened.enter_context(store.inspect(each))) for each in invocation.consumers]
-        if all(content.generation is None for _, content in contents):
-            raise no_content(store.name, contents[0][0], contents[0][1].state)
-        for consumer, content in contents:
+        for consumer, content in opened_contents(invocation, store, opened).items():
             if content.lookup(TABLES[:1]):
-                invocation.warn_of_hidden(content.hidden(), consumer)
-                clock, log = invocation.clock, invocation.console
-                file = search_index(invocation.settings, consumer, content, clock, log)
+                file = invocation.index_of(consumer, content)
                 return file.ask(partial(_of_index, content=content, inventory=inventory, platform=platform))
     raise UsageError(
         f"no content has {TABLES[0]}, which says where packages are looked up",
@@ -174,7 +163,7 @@ def _of_index(
     matches, in_records = find_matches(index, scanner, packages, platform)
     facts: dict[str, Facts] = {}
     for names in batched(dict.fromkeys(match.name for match in matches), _AT_ONCE):
-        facts |= {name: facts_of(record.line) for name, record in content.lookup(names).items()}
+        facts |= {name: facts_of_record(record) for name, record in content.lookup(names).items()}
     hits = [
         _Hit(match, facts[match.name], scanner.source_of_score(match.source, platform))
         for match in matches

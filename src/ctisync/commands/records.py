@@ -84,14 +84,7 @@ def _find(
     """
     spelled = {spelling for name in names for spelling in _spellings(name)}
     with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
-        contents: dict[Consumer, Inspection] = {}
-        for consumer in invocation.consumers:
-            content = opened.enter_context(store.inspect(consumer))
-            if content.count() is not None:
-                invocation.warn_of_hidden(content.hidden(), consumer)
-                contents[consumer] = content
-            elif consumer == invocation.consumers[-1] and not contents:
-                raise no_content(store.name, consumer, content.state)
+        contents = opened_contents(invocation, store, opened)
         rows = {consumer: content.lookup(spelled) for consumer, content in contents.items()}
         stored, missing = [], []
         for name in dict.fromkeys(names):
@@ -107,6 +100,19 @@ def _find(
         hint = _nearest(missing[0], *contents.values())
     records = f"{noun_for(len(missing), 'record')} {', '.join(missing)}"
     return stored, UsageError(f"{_have_no(contents)} {records}", hint=hint)
+
+
+def opened_contents(invocation: Invocation, store: Store, opened: ExitStack) -> dict[Consumer, Inspection]:
+    """The contents of the consumers that have one; `opened` closes them. Raises EmptyStore if none has."""
+    contents: dict[Consumer, Inspection] = {}
+    for consumer in invocation.consumers:
+        content = opened.enter_context(store.inspect(consumer))
+        if content.generation is not None:
+            invocation.warn_of_hidden(content.hidden(), consumer)
+            contents[consumer] = content
+        elif consumer == invocation.consumers[-1] and not contents:
+            raise no_content(store.name, consumer, content.state)
+    return contents
 
 
 def _spellings(name: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -12,9 +12,10 @@ from typing import Annotated, Final, Literal, NamedTuple, get_args
 import msgspec
 import typer
 
-from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, command, one_of, print_document
-from ctisync.commands.hits import Answer, as_json, print_csv, print_table, read_hits
+from ctisync.cli.invocation import CLOCK, CommonOptions, command, one_of, print_document
+from ctisync.commands.hits import COLUMNS, Answer, as_json, print_csv, print_table, read_hits
 from ctisync.commands.match import platform_option, scanner_of
+from ctisync.commands.records import opened_contents
 from ctisync.core.conditions import SEVERITIES, Conditions, at_least
 from ctisync.core.model import Consumer
 from ctisync.core.phrases import phrases_of
@@ -22,7 +23,7 @@ from ctisync.core.scanner import TABLES
 from ctisync.core.words import counted, moment
 from ctisync.errors import DONE, HITS, UsageError
 from ctisync.escaping import escape, to_json
-from ctisync.ports import Inspection, Store
+from ctisync.ports import Inspection
 from ctisync.search.file import IndexFile
 from ctisync.search.index import Index
 from ctisync.search.query import (
@@ -35,9 +36,8 @@ from ctisync.search.query import (
     search,
     unknown_names,
 )
-from ctisync.stores.invariants import no_content
 from ctisync.system.process import print_json, print_result
-from ctisync.wiring import opened_store, search_index
+from ctisync.wiring import opened_store
 
 _SHOWN: Final = 20
 """Rows of a table without --limit."""
@@ -157,7 +157,12 @@ def search_(
     form: Form = next((each for each, chosen in forms.items() if chosen), "table")
     invocation = options.invocation()
     with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
-        questions = list(_questions(invocation, store, opened, conditions))
+        questions = [
+            _Question(
+                consumer, content, invocation.index_of(consumer, content), _on_platform(conditions, content)
+            )
+            for consumer, content in opened_contents(invocation, store, opened).items()
+        ]
         if of_group is None:
             total = _print_hits(questions, order, limit, form)
         else:
@@ -172,22 +177,6 @@ class _Question(NamedTuple):
     content: Inspection
     file: IndexFile
     conditions: Conditions
-
-
-def _questions(
-    invocation: Invocation, store: Store, opened: ExitStack, conditions: Conditions
-) -> Iterator[_Question]:
-    """One for the content of each consumer. Raises EmptyStore if none has a content."""
-    is_empty = True
-    for consumer in invocation.consumers:
-        content = opened.enter_context(store.inspect(consumer))
-        if content.generation is not None:
-            is_empty = False
-            invocation.warn_of_hidden(content.hidden(), consumer)
-            index = search_index(invocation.settings, consumer, content, invocation.clock, invocation.console)
-            yield _Question(consumer, content, index, _on_platform(conditions, content))
-        elif is_empty and consumer == invocation.consumers[-1]:
-            raise no_content(store.name, consumer, content.state)
 
 
 def _on_platform(conditions: Conditions, content: Inspection) -> Conditions:
@@ -229,7 +218,7 @@ def _print_hits(questions: Sequence[_Question], order: Order | None, limit: int 
             for hit in hits:
                 print_json(to_json(as_json(hit, several=several)))
         case "csv":
-            print_csv(hits)
+            print_csv(COLUMNS, (as_json(hit, several=several) for hit in hits))
         case _:
             print_table(list(hits), total, answers)
     return total

@@ -18,13 +18,13 @@ from msgspec import UNSET, UnsetType
 
 from ctisync.core import json_text, wire
 from ctisync.core.fields import fields_of, one_line
-from ctisync.core.lenient import as_struct
-from ctisync.core.model import Json
+from ctisync.core.lenient import as_object, as_struct
+from ctisync.core.model import Json, Record
 
 Severity = Literal["none", "low", "medium", "high", "critical"]
 
-_USABLE: Final = Decimal("0.01")
-"""A lower score says nothing (as for Wazuh's scanner)."""
+_USABLE: Final = (Decimal("0.01"), Decimal(10))
+"""A lower score says nothing (as for Wazuh's scanner), and there is no higher one."""
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class Score(msgspec.Struct, frozen=True):
     def level(self) -> Severity | None:
         """The severity in one word; of CVSS 2.0, which has none, by the score. None for a score that cannot
         be used."""
-        if self.base is None or self.base < _USABLE:
+        if self.base is None or not _USABLE[0] <= self.base <= _USABLE[1]:
             return None
         if self.cvss == "2.0":
             return "low" if self.base < 4 else "medium" if self.base < 7 else "high"
@@ -272,10 +272,18 @@ def facts_of(line: bytes) -> Facts:
     )
 
 
+def facts_of_record(record: Record) -> Facts:
+    """The same; of a line that cannot be decoded, only name and offset."""
+    try:
+        return facts_of(record.line)
+    except ValueError:
+        return _facts((record.name, None, record.offset, None, None), _Cve(), (), kind=None)
+
+
 def _facts_of_any(line: bytes) -> Facts:
-    record = _object(json_text.decode(line))
-    payload = _object(record.get("payload"))
-    document = _object(payload.get("document"))
+    record = as_object(json_text.decode(line))
+    payload = as_object(record.get("payload"))
+    document = as_object(payload.get("document"))
     cve = as_struct(payload, _Cve)
     containers = _containers(cve)
     if document and not containers:
@@ -376,7 +384,3 @@ def _english(texts: Iterable[_Text]) -> str:
     return one_line(
         next((value for is_english, value in values if is_english), values[0][1] if values else "")
     )
-
-
-def _object(value: Json) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

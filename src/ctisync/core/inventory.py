@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.core.json_text import CannotDecode, decode
+from ctisync.core.lenient import as_object
 from ctisync.core.model import Json
 from ctisync.core.scanner import Package, Platform
 
@@ -125,7 +126,7 @@ def _of_lines(text: bytes, platform: Platform | None) -> Inventory:
 
 def _of_wazuh(text: bytes, platform: Platform | None) -> Inventory:
     inventory, own = Inventory(platform=platform), None
-    number = 0
+    number, hosts = 0, set[str]()
     for number, line in enumerate(text.splitlines(), start=1):  # it is in the message
         if not line.strip():
             continue
@@ -133,12 +134,15 @@ def _of_wazuh(text: bytes, platform: Platform | None) -> Inventory:
             document = decode(line)
         except CannotDecode as error:
             raise WrongInventory(f"line {number} is not JSON: {error}") from None
-        document = _object(document)
-        document = _object(document.get("_source")) or document
-        os = _object(_object(document.get("host")).get("os"))
+        document = as_object(document)
+        document = as_object(document.get("_source")) or document
+        hosts.add(_text(as_object(document.get("agent")).get("id")))
+        if len(hosts - {""}) > 1:
+            raise WrongInventory(f"line {number} is of another host than the lines before it")
+        os = as_object(as_object(document.get("host")).get("os"))
         own = own or (_platform(os) if os else None)
-        package = _object(document.get("package"))
-        hotfix = _text(_object(package.get("hotfix")).get("name"))
+        package = as_object(document.get("package"))
+        hotfix = _text(as_object(package.get("hotfix")).get("name"))
         if hotfix:
             inventory.hotfixes.add(hotfix)
         elif name := _text(package.get("name")):
@@ -167,7 +171,7 @@ def _platform(os: dict[str, Any]) -> Platform:
     by_number = (
         names.get(number) or names.get(".".join(number.split(".")[:2])) or names.get(number.split(".")[0])
     )
-    release = _text(_object(os.get("distribution")).get("release"))
+    release = _text(as_object(os.get("distribution")).get("release"))
     return Platform(
         platform=platform,
         name=_text(os.get("name")),
@@ -187,7 +191,9 @@ def _of_cyclonedx(document: dict[str, Any], platform: Platform | None) -> Invent
         if not name or not version or _text(component.get("type")) == "operating-system":
             inventory.odd += 1
             continue
-        supplier = _text(_object(component.get("supplier")).get("name")) or _text(component.get("publisher"))
+        supplier = _text(as_object(component.get("supplier")).get("name")) or _text(
+            component.get("publisher")
+        )
         epoch = next(
             (each[6:] for each in purl.partition("?")[2].split("&") if each.startswith("epoch=")), ""
         )
@@ -202,14 +208,10 @@ def _components(rows: Json) -> Iterator[dict[str, Any]]:
     waiting: list[Iterable[Any]] = [rows if isinstance(rows, list) else []]
     while waiting:
         for each in waiting.pop():
-            component = _object(each)
+            component = as_object(each)
             yield component
             if isinstance(inner := component.get("components"), list):
                 waiting.append(inner)
-
-
-def _object(value: Json) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Json) -> str:

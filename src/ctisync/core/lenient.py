@@ -20,6 +20,11 @@ from ctisync.core.model import Json
 _T = TypeVar("_T")
 
 
+def as_object(value: Json) -> dict[str, Any]:
+    """The object; an empty one for any other value."""
+    return value if isinstance(value, dict) else {}
+
+
 def as_struct(value: Json, struct: type[_T]) -> _T:
     """The struct from a decoded object, without what has another form."""
     return cast("_T", _fit(value, type_info(struct)))

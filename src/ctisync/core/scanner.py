@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ctisync.core.facts import Affected
-from ctisync.core.lenient import as_struct
+from ctisync.core.lenient import as_object, as_struct
 from ctisync.core.model import Json
 from ctisync.core.versions import SCHEMES, Assessment, Scheme, affects
 
@@ -107,7 +107,7 @@ class Scanner:
     that are missing or have another form are left out."""
 
     def __init__(self, payloads: Mapping[str, Json]) -> None:
-        feed = _object(payloads.get("FEED-GLOBAL"))
+        feed = as_object(payloads.get("FEED-GLOBAL"))
         self._formats = _pairs(feed.get("format"), str)
         self._origins = _pairs(feed.get("source"), str)
         self._prefixes = _owners(feed.get("prefix"))
@@ -117,14 +117,14 @@ class Scanner:
         self._defaults = [each for each in names if isinstance(each, str)]
         self._scores = {
             base: str(each["cvss"])
-            for base, each in _object(feed.get("adp_descriptions")).items()
+            for base, each in as_object(feed.get("adp_descriptions")).items()
             if isinstance(each, dict) and isinstance(each.get("cvss"), str)
         }
-        mapping = _object(payloads.get("CNA-MAPPING-GLOBAL"))
-        self._names = _object(mapping.get("cnaMapping"))
-        self._platforms = _object(mapping.get("platformEquivalence"))
-        self._majors = _object(mapping.get("majorVersionEquivalence"))
-        self._cpes = _object(payloads.get("OSCPE-GLOBAL"))
+        mapping = as_object(payloads.get("CNA-MAPPING-GLOBAL"))
+        self._names = as_object(mapping.get("cnaMapping"))
+        self._platforms = as_object(mapping.get("platformEquivalence"))
+        self._majors = as_object(mapping.get("majorVersionEquivalence"))
+        self._cpes = as_object(payloads.get("OSCPE-GLOBAL"))
         self._translations = [
             _compiled(as_struct(payload, _Translation))
             for name, payload in sorted(payloads.items())
@@ -219,7 +219,7 @@ class Scanner:
 
     def _source(self, base: str, platform: Platform) -> Source:
         name = self._names.get(base, base)
-        major = _object(self._majors.get(platform.platform)).get(platform.major, platform.major)
+        major = as_object(self._majors.get(platform.platform)).get(platform.major, platform.major)
         name = str(name).replace(
             "$(PLATFORM)", str(self._platforms.get(platform.platform, platform.platform))
         )
@@ -296,13 +296,11 @@ def _search(pattern: re.Pattern[str] | None, text: str) -> re.Match[str] | None:
 def _pairs(rows: Json, kind: type[Any]) -> dict[str, Any]:
     """`[{"pypi": "pypi"}, …]` as one dictionary, without values of another type."""
     objects = rows if isinstance(rows, list) else []
-    return {key: value for each in objects for key, value in _object(each).items() if isinstance(value, kind)}
+    return {
+        key: value for each in objects for key, value in as_object(each).items() if isinstance(value, kind)
+    }
 
 
 def _owners(rows: Json) -> list[tuple[str, _Owner]]:
     """`[{"Debian": {"cna": "debian", "platforms": […]}}, …]`, in their order."""
     return [(text, as_struct(owner, _Owner)) for text, owner in _pairs(rows, dict).items()]
-
-
-def _object(value: Json) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

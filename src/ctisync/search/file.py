@@ -5,11 +5,11 @@ import secrets
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock, Inspection, Log
 from ctisync.search.index import APPLICATION_ID, FORM, Damaged, Index, create, update
@@ -152,18 +152,14 @@ class IndexFile:
             with suppress(OSError):
                 beside.unlink(missing_ok=True)
 
-    @contextmanager
-    def _connected(self, path: Path) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(path, timeout=_BUSY, isolation_level=None)) as connection:
-            yield connection
+    def _connected(self, path: Path) -> AbstractContextManager[sqlite3.Connection]:
+        return closing(sqlite3.connect(path, timeout=_BUSY, isolation_level=None))
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
-        except CtisyncError:
-            raise
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if "fts5" in str(error):
                 raise ConfigurationError(
                     "this Python's SQLite has no full-text index (FTS5), which search needs",

@@ -15,7 +15,7 @@ import msgspec
 import zstandard
 
 from ctisync.core.conditions import SEVERITIES, cwe_numbers, searchable, utc_text
-from ctisync.core.facts import Affected, Change, Facts, VersionRange, facts_of
+from ctisync.core.facts import Affected, Change, Facts, VersionRange, facts_of_record
 from ctisync.core.model import Record
 from ctisync.ports import Inspection
 
@@ -181,7 +181,7 @@ class Filling:
         texts: list[tuple[Any, ...]] = []
         has: list[tuple[int, int]] = []
         for record in records:
-            facts = _facts(record)
+            facts = facts_of_record(record)
             self.number += 1
             score = facts.score
             level = None if score is None else score.level
@@ -273,14 +273,6 @@ class Filling:
                 number = int(row[0])
             self._names[kind, name] = number
         return number
-
-
-def _facts(record: Record) -> Facts:
-    """The facts of a record; of one that cannot be decoded, only its name."""
-    try:
-        return facts_of(record.line)
-    except ValueError:
-        return facts_of(msgspec.json.encode({"name": record.name, "offset": record.offset, "payload": {}}))
 
 
 def _compressor(dictionary: bytes | None) -> zstandard.ZstdCompressor:

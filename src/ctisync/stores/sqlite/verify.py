@@ -68,10 +68,11 @@ class SqliteInspection:
 
     @property
     def generation(self) -> str | None:
-        query = "SELECT id || ' ' || begun_at FROM generations WHERE id = ?"
+        if (live := self._row.generation) is None:
+            return None
         with translate_errors(self._path):
-            row = self._select(query).fetchone()
-        return None if row is None else _text(row[0])
+            row = self._select("SELECT CAST(begun_at AS TEXT) FROM generations WHERE id = ?").fetchone()
+        return f"{live} {'' if row is None else _text(row[0] or b'')}"
 
     def scan(self, above: int = -1) -> Iterator[Record]:
         """In the order of the file: by name, each would be read from another place. The `+` keeps SQLite from

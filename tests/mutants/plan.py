@@ -41,6 +41,7 @@ TESTS: Final[dict[str, Stages]] = {
     "fields_of": (("tests/unit/test_facts.py",),),
     "Scanner": (("tests/unit/test_scanner.py",),),
     "Conditions": (("tests/unit/test_conditions.py",),),
+    "conditions_of": (("tests/unit/test_terms.py",),),
     "Phrase": (("tests/unit/test_phrases.py",),),
     "read_inventory": (("tests/unit/test_inventory.py",),),
     "as_struct": (("tests/unit/test_facts.py",),),

@@ -1,11 +1,11 @@
 """One call of a command: the options that commands share, and the settings and consumers that they select."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
@@ -27,7 +27,6 @@ from ctisync.wiring import policy, search_index
 if TYPE_CHECKING:  # only a search needs it
     from ctisync.search.file import IndexFile
 
-_T = TypeVar("_T", bound=str)
 
 CLOCK: Final = SystemClock()
 
@@ -243,13 +242,6 @@ def consumer_named(name: str, consumers: Iterable[Consumer]) -> Consumer | None:
         hint = f"--consumer {quoted(next(iter(matches)))}"
         raise UsageError(f"several consumers match {name}: {', '.join(matches)}", hint=hint)
     return next(iter(matches.values()), None)
-
-
-def one_of(text: str, values: Sequence[_T], option: str) -> _T:
-    """The value that you typed, in any case. Raises UsageError, which names the valid ones."""
-    if text.lower() not in values:
-        raise UsageError(f"{option}: {text} is not one of {', '.join(values)}", hint=f"{option} {values[-1]}")
-    return cast(_T, text.lower())
 
 
 def print_document(document: Any) -> None:

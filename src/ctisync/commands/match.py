@@ -1,7 +1,7 @@
 """`ctisync match`: which records affect the packages of a host, as Wazuh's scanner will say."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -10,17 +10,16 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 from rich.table import Table
 
-from ctisync.cli.invocation import CommonOptions, Invocation, command, one_of, print_document
+from ctisync.cli.invocation import CommonOptions, Invocation, command, print_document
 from ctisync.commands.hits import print_csv
 from ctisync.commands.printing import cell, drawn
 from ctisync.commands.records import opened_contents, range_as_text
-from ctisync.core import json_text
 from ctisync.core.conditions import SEVERITIES, at_least
 from ctisync.core.facts import Facts, facts_of_record
-from ctisync.core.inventory import MOST_BYTES, Inventory, WrongInventory, platform_of, read_inventory
-from ctisync.core.model import Record
-from ctisync.core.scanner import TABLES, TRANSLATIONS, Platform, Scanner
-from ctisync.core.words import counted
+from ctisync.core.inventory import MOST_BYTES, Inventory, WrongInventory, read_inventory
+from ctisync.core.scanner import TABLES, TRANSLATIONS, Platform, scanner_of
+from ctisync.core.terms import Options, platform_term
+from ctisync.core.words import counted, one_of
 from ctisync.errors import DONE, HITS, UsageError
 from ctisync.escaping import to_json
 from ctisync.ports import Inspection
@@ -118,7 +117,7 @@ def match(
 
 def _read(file: Path, os: str | None) -> tuple[Inventory, Platform]:
     """The inventory and its platform. Raises UsageError."""
-    platform = None if os is None else platform_option(os)
+    platform = None if os is None else platform_term(os, Options())
     name = "standard input" if file == _STDIN else str(file)
     try:
         with (
@@ -192,27 +191,6 @@ def _why(match: Match) -> str:
     """The bound that decides: `< 1:9.2p1-2+deb12u3`."""
     deciding = match.assessment.range
     return "affected, no fixed version" if deciding is None else range_as_text(deciding)
-
-
-def platform_option(text: str) -> Platform:
-    """The value of `--os`. Raises UsageError."""
-    try:
-        return platform_of(text)
-    except WrongInventory as error:
-        raise UsageError(f"--os: {error}", hint="--os debian:12") from error
-
-
-def scanner_of(tables: Mapping[str, Record]) -> Scanner:
-    """The scanner with these records of the feed."""
-    return Scanner({name: _payload(record.line) for name, record in tables.items()})
-
-
-def _payload(line: bytes) -> Any:
-    try:
-        document = json_text.decode(line)
-    except ValueError:
-        return None
-    return document.get("payload") if isinstance(document, dict) else None
 
 
 def _counts(inventory: Inventory, in_records: int) -> dict[str, int]:

@@ -3,24 +3,22 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from decimal import Decimal, InvalidOperation
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
-from typing import Annotated, Final, Literal, NamedTuple, get_args
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 import typer
 
-from ctisync.cli.invocation import CLOCK, CommonOptions, command, one_of, print_document
+from ctisync.cli.invocation import CLOCK, CommonOptions, command, print_document
 from ctisync.commands.hits import COLUMNS, Answer, as_json, print_csv, print_table, read_hits
-from ctisync.commands.match import platform_option, scanner_of
 from ctisync.commands.records import opened_contents
-from ctisync.core.conditions import SEVERITIES, Conditions, at_least
+from ctisync.core.conditions import SEVERITIES, Conditions, on_platform
 from ctisync.core.model import Consumer
-from ctisync.core.phrases import phrases_of
-from ctisync.core.scanner import TABLES
-from ctisync.core.words import counted, moment
+from ctisync.core.scanner import TABLES, scanner_of
+from ctisync.core.terms import STATES, Options, Terms, conditions_of
+from ctisync.core.words import counted, moment, one_of
 from ctisync.errors import DONE, HITS, UsageError
 from ctisync.escaping import escape, to_json
 from ctisync.ports import Inspection
@@ -45,7 +43,6 @@ _SHOWN: Final = 20
 _BAR: Final = 40
 """Characters of the longest bar."""
 
-State = Literal["published", "rejected"]
 Form = Literal["table", "json", "ndjson", "csv", "names"]
 
 
@@ -97,9 +94,7 @@ def search_(
     changed_after: Annotated[
         int | None, typer.Option(metavar="OFFSET", min=0, help="Its last change is above this offset.")
     ] = None,
-    state: Annotated[
-        str | None, typer.Option(metavar="STATE", help=f"{' or '.join(get_args(State))}.")
-    ] = None,
+    state: Annotated[str | None, typer.Option(metavar="STATE", help=f"{' or '.join(STATES)}.")] = None,
     sort: Annotated[
         str | None,
         typer.Option(
@@ -126,30 +121,26 @@ def search_(
     """Find records by words, product, version, severity, weakness and date."""
     if in_json + as_lines + as_csv + as_names > 1:
         raise UsageError("--json, --ndjson, --csv and --names cannot be combined", hint="pass one of them")
-    if version is not None and not product:
-        raise UsageError("--version needs --product", hint="ctisync search --product openssl --version 3.0.2")
     now = CLOCK.now()
-    levels = {one_of(each.strip(), SEVERITIES, "--severity") for each in (severity or "").split(",") if each}
-    if min_severity is not None:
-        above = at_least(one_of(min_severity, SEVERITIES, "--min-severity"))
-        levels = levels & above if levels else set(above)
-    conditions = Conditions(
-        phrases=phrases_of(words or ()),
-        products=frozenset(map(str.lower, product or ())),
-        vendors=frozenset(map(str.lower, vendor or ())),
-        source=None if source is None else source.lower(),
-        platform=None if os is None else platform_option(os),
+    terms = Terms(
+        words=tuple(words or ()),
+        vendor=tuple(vendor or ()),
+        product=tuple(product or ()),
         version=version,
-        cwes=frozenset(map(_cwe, cwe or ())),
-        severities=frozenset(levels),
-        min_score=None if min_score is None else _score(min_score),
+        source=source,
+        os=os,
+        cwe=tuple(cwe or ()),
+        severity=tuple(filter(None, (severity or "").split(","))),
+        min_severity=min_severity,
+        min_score=min_score,
         exploit=exploit,
-        published_since=None
-        if published_since is None
-        else moment(published_since, now, "--published-since"),
+        published_since=published_since,
+        state=state,
+    )
+    conditions = msgspec.structs.replace(
+        conditions_of(terms, now, Options()),
         changed_since=None if changed_since is None else moment(changed_since, now, "--changed-since"),
         changed_after=changed_after,
-        state=None if state is None else one_of(state, get_args(State), "--state"),
     )
     order = None if sort is None else one_of(sort, ORDERS, "--sort")
     of_group = None if group is None else one_of(group, GROUPS, "--count-by")
@@ -184,14 +175,12 @@ def _on_platform(conditions: Conditions, content: Inspection) -> Conditions:
     Raises UsageError if the feed has none."""
     if (platform := conditions.platform) is None:
         return conditions
-    scanner = scanner_of(content.lookup(TABLES))
-    native = scanner.native_source(platform)
-    source = conditions.source or (None if native is None else native.name.lower())
-    if source is None:
+    conditions = on_platform(conditions, scanner_of(content.lookup(TABLES)))
+    if conditions.source is None:
         raise UsageError(
             f"--os: the feed has no source for {platform.platform}", hint="--source nvd (or another source)"
         )
-    return msgspec.structs.replace(conditions, source=source, cpe=scanner.cpe(platform))
+    return conditions
 
 
 def _print_hits(questions: Sequence[_Question], order: Order | None, limit: int | None, form: Form) -> int:
@@ -259,17 +248,3 @@ def _print_counts(
         print_result(f"{escape(name):<{width}}  {size:>9,}  {bar}".rstrip())
     print_result(counted(total, "record matches", "records match") if total else "no record matches")
     return total
-
-
-def _cwe(text: str) -> int:
-    number = text.upper().removeprefix("CWE-")
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise UsageError(f"--cwe: {text} is not the number of a weakness", hint="--cwe 79")
-    return int(number)
-
-
-def _score(text: str) -> Decimal:
-    with suppress(InvalidOperation):  # of a text, and of NaN in the comparison
-        if 0 <= (score := Decimal(text)) <= 10:
-            return score
-    raise UsageError(f"--min-score: {text} is not a score from 0 to 10", hint="--min-score 7")

@@ -9,7 +9,7 @@ import msgspec
 
 from ctisync.core.facts import Affected, Facts, Severity
 from ctisync.core.phrases import Phrase, has_phrase, tokens_of
-from ctisync.core.scanner import NVD, Platform, is_on
+from ctisync.core.scanner import NVD, Platform, Scanner, is_on
 from ctisync.core.versions import Scheme, affects
 
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
@@ -124,6 +124,16 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     def _has_phrases(self, facts: Facts) -> bool:
         texts = [tokens_of(text) for text in searchable(facts)] if self.phrases else []
         return all(any(has_phrase(phrase, text) for text in texts) for phrase in self.phrases)
+
+
+def on_platform(conditions: Conditions, scanner: Scanner) -> Conditions:
+    """With the CPE of the platform, and its own source unless there is a source; None stays if the feed has
+    no source for it."""
+    if (platform := conditions.platform) is None:
+        return conditions
+    native = scanner.native_source(platform)
+    source = conditions.source or (None if native is None else native.name.lower())
+    return msgspec.structs.replace(conditions, source=source, cpe=scanner.cpe(platform))
 
 
 def scheme_of_source(source: str) -> Scheme:

@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ctisync.core import json_text
 from ctisync.core.facts import Affected
 from ctisync.core.lenient import as_object, as_struct
-from ctisync.core.model import Json
+from ctisync.core.model import Json, Record
 from ctisync.core.versions import SCHEMES, Assessment, Scheme, affects
 
 NVD: Final = "nvd"
@@ -304,3 +305,16 @@ def _pairs(rows: Json, kind: type[Any]) -> dict[str, Any]:
 def _owners(rows: Json) -> list[tuple[str, _Owner]]:
     """`[{"Debian": {"cna": "debian", "platforms": […]}}, …]`, in their order."""
     return [(text, as_struct(owner, _Owner)) for text, owner in _pairs(rows, dict).items()]
+
+
+def scanner_of(tables: Mapping[str, Record]) -> Scanner:
+    """The scanner with these records of the feed."""
+    return Scanner({name: _payload(record.line) for name, record in tables.items()})
+
+
+def _payload(line: bytes) -> Json:
+    try:
+        document = json_text.decode(line)
+    except ValueError:
+        return None
+    return document.get("payload") if isinstance(document, dict) else None

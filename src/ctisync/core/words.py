@@ -1,10 +1,13 @@
-"""Numbers with their nouns, and durations, as text; durations and moments as you type them."""
+"""Numbers with their nouns, and durations, as text; durations, moments and choices as you type them."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from ctisync.errors import UsageError
+
+_T = TypeVar("_T", bound=str)
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -48,6 +51,15 @@ def moment(text: str, now: datetime, option: str) -> datetime:
             f"{option}: {text} is neither a duration nor a date",
             hint="write 24h, 7d, 2026-11-24 or 2026-11-24T07:30Z",
         ) from None
+
+
+def one_of(text: str, values: Sequence[_T], name: str, hint: str | None = None) -> _T:
+    """The value that you typed, in any case. `name`: of the option. Raises UsageError, which names the valid
+    values."""
+    if text.lower() not in values:
+        hint = hint or f"{name} {values[-1]}"
+        raise UsageError(f"{name}: {text} is not one of {', '.join(values)}", hint=hint)
+    return cast(_T, text.lower())
 
 
 def bytes_as_text(number: int) -> str:

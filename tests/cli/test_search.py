@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def names(ctisync: Ctisync, *arguments: str) -> list[str]:
 def index_of(ctisync: Ctisync) -> Path:
     (path,) = ctisync.database.parent.glob("*.search")
     return path
+
+
+def written(path: Path) -> tuple[int, int, bytes]:
+    """What changes if a file is written or replaced."""
+    return path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -252,3 +258,53 @@ def test_the_index_can_be_read_by_those_who_can_read_the_content(searched: Ctisy
     searched.database.chmod(0o640)
     names(searched, "wall")
     assert index_of(searched).stat().st_mode & 0o777 == 0o640
+
+
+def test_an_eager_pass_leaves_the_next_search_nothing_to_update(
+    searched: Ctisync, feed: FeedSimulator
+) -> None:
+    searched.environ["CTISYNC_SEARCH__EAGER"] = "true"
+    for number in (4, 5):  # it makes the index, then updates it
+        feed.history.create(f"CVE-2024-{number}", advisory("wall", "9.0", 5.0, "MEDIUM"))
+        ended = searched.run("sync", "-q")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        before = written(index_of(searched))
+        assert f"CVE-2024-{number}" in names(searched, "--product", "wall")
+        assert written(index_of(searched)) == before
+
+
+def test_a_pass_that_is_not_eager_neither_loads_nor_touches_the_index(
+    searched: Ctisync, feed: FeedSimulator
+) -> None:
+    names(searched, "wall")
+    before = written(index_of(searched))
+    feed.history.create("CVE-2024-4", advisory("wall", "9.0", 5.0, "MEDIUM"))
+    program = "import sys; from ctisync.cli import main; main(); print('LOADED', *sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "sync", "-q"],
+        env=searched.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "ctisync.sync.run_pass" in ended.stdout
+    assert "ctisync.search" not in ended.stdout
+    assert written(index_of(searched)) == before
+
+
+def test_an_index_that_an_eager_pass_cannot_update_fails_no_pass(
+    searched: Ctisync, feed: FeedSimulator
+) -> None:
+    names(searched, "wall")
+    path = index_of(searched)
+    path.write_text("a letter")
+    searched.environ["CTISYNC_SEARCH__EAGER"] = "true"
+    feed.history.create("CVE-2024-4", advisory("wall", "9.0", 5.0, "MEDIUM"))
+    ended = searched.run("sync", "-q", "--log-format", "json")
+    assert ended.returncode == 0
+    warning = json.loads(ended.stderr)
+    assert (warning["level"], warning["event"]) == ("warning", "index-not-updated")
+    assert str(path) in warning["why"]
+    assert path.read_text() == "a letter"
+    path.unlink()
+    assert "CVE-2024-4" in names(searched, "--product", "wall")

@@ -70,6 +70,8 @@ def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
         _ping(invocation, "fail", "; ".join(bad))
     for each in alerted:
         each.remember()
+        if invocation.settings.search.eager and each.report.updated:
+            _update_index(invocation, each.consumer)
     return errors.worst([code for code, _ in ended])
 
 
@@ -215,6 +217,20 @@ def _ping(invocation: Invocation, what: Literal["start", "success", "fail"], tex
         invocation.console.event("warning", "ping-failed", ping=what, why=why)
 
 
+def _update_index(invocation: Invocation, consumer: Consumer) -> None:
+    """Bring the search index up to the content. An error is logged and has no other effect."""
+
+    def update() -> None:
+        with (
+            opened_store(invocation.settings, invocation.clock) as store,
+            store.inspect(consumer) as content,
+        ):
+            invocation.index_of(consumer, content).ask(lambda _: None)
+
+    if (why := _failure(update)) is not None:
+        invocation.console.event("warning", "index-not-updated", consumer=str(consumer), why=why)
+
+
 def _failure(work: Callable[[], str | None]) -> str | None:
     """Why `work` failed: what it returns, or the message of its error, which has no other effect."""
     try:
@@ -239,7 +255,7 @@ class Alerts:
         """`stored`: the alerted incidents in the state that the pass last read."""
         self.report = report
         self._invocation = invocation
-        self._consumer = consumer
+        self.consumer = consumer
         self._opened_store = partial(opened_store, invocation.settings, invocation.clock)
         self._file = lock_path(invocation.settings, consumer).with_suffix(".alerts")
         self._store_fails = report.phase is None or report.exit_code == errors.StoreUnavailable.exit_code
@@ -269,7 +285,7 @@ class Alerts:
         again."""
         incidents = after(self._alerted, self.sent)
         if incidents != self._alerted and (why := _failure(lambda: self._save(incidents))) is not None:
-            console, consumer = self._invocation.console, str(self._consumer)
+            console, consumer = self._invocation.console, str(self.consumer)
             console.event("warning", "alerts-not-remembered", consumer=consumer, why=why)
 
     def _read(self) -> Incidents:
@@ -277,7 +293,7 @@ class Alerts:
         if not self._store_fails:
             try:
                 with only_ctisync_errors(), self._opened_store() as store:
-                    return merged(store.read_state(self._consumer).incidents, self._in_file())
+                    return merged(store.read_state(self.consumer).incidents, self._in_file())
             except errors.CtisyncError:
                 self._store_fails = True
         return self._alerted
@@ -285,8 +301,8 @@ class Alerts:
     def _save(self, incidents: Incidents) -> None:
         if not self._store_fails:
             with suppress(errors.CtisyncError), only_ctisync_errors(), self._opened_store() as store:
-                state = store.read_state(self._consumer)
-                store.record_check(self._consumer, msgspec.structs.replace(state, incidents=incidents))
+                state = store.read_state(self.consumer)
+                store.record_check(self.consumer, msgspec.structs.replace(state, incidents=incidents))
                 self._file.unlink(missing_ok=True)
                 return
         with atomic_write(self._file, mode=0o600) as file:

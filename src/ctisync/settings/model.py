@@ -133,6 +133,16 @@ class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timeout: Seconds = 60.0
 
 
+class SearchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The index of `ctisync search` and `ctisync match`.
+
+    eager: Bring the index up to date at the end of each pass that changed the content; false: the next search
+        does it.
+    """
+
+    eager: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of ctisync.
 
@@ -157,6 +167,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     command_manager: CommandManagerSettings = CommandManagerSettings()
     limits: Limits = Limits()
     hooks: HookSettings = HookSettings()
+    search: SearchSettings = SearchSettings()
     ping_url: Secret | None = None
     ping_url_file: Path | None = None
     history: Annotated[int, Meta(ge=0, le=MOST_PASSES)] = 1000

@@ -4,15 +4,20 @@ import csv
 import fcntl
 import io
 import json
+import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.cli.conftest import Ctisync
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.printed_error import assert_two_lines
 
 
 def advisory(product: str, bound: str, base: float, word: str, title: str = "A hole") -> dict[str, Any]:
@@ -195,19 +200,41 @@ def test_a_damaged_index_is_made_anew(searched: Ctisync, damage: str) -> None:
     assert names(searched, "--vendor", "acme") == expected
 
 
-@pytest.mark.parametrize("what", ["text", "folder"])
+def foreign_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE letters (text)")
+
+
+FOREIGN: Final[dict[str, Callable[[Path], object]]] = {
+    "text": lambda path: path.write_text("a letter"),
+    "database": foreign_database,
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "link to a text": lambda path: path.symlink_to(path.with_suffix(".txt")),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
 def test_a_file_of_another_program_in_its_place_is_not_touched(searched: Ctisync, what: str) -> None:
-    names(searched, "wall")
+    expected = names(searched, "wall")
     path = index_of(searched)
     path.unlink()
-    if what == "text":
-        path.write_text("a letter")
-    else:
-        path.mkdir()
+    path.with_suffix(".txt").write_text("another letter")
+    FOREIGN[what](path)
+    before = path.lstat()
     ended = searched.run("search", "wall")
-    assert ended.returncode in (3, 7)
-    assert str(path) in ended.stderr
-    assert path.is_dir() or path.read_text() == "a letter"
+    assert ended.returncode == 3
+    assert_two_lines(
+        ended.stderr, f"{path} is not an index of ctisync", f"move it away: mv {path} {path}.old"
+    )
+    after = path.lstat()
+    assert (after.st_mode, after.st_ino, after.st_mtime_ns) == (
+        before.st_mode,
+        before.st_ino,
+        before.st_mtime_ns,
+    )
+    path.rename(f"{path}.old")
+    assert names(searched, "wall") == expected
 
 
 def test_while_another_search_updates_the_index_the_older_state_answers(

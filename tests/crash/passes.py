@@ -28,11 +28,13 @@ LATER = 7200.0
 
 
 class Ended(NamedTuple):
-    """How a pass ended: its exit code or minus a signal, its words, and its effects unless it was killed."""
+    """How a command ended: its exit code or minus a signal, its words, its effects unless it was killed, and
+    its result."""
 
     code: int
     stderr: str
     effects: tuple[Effect, ...]
+    stdout: str = ""
 
 
 class Forks:
@@ -55,7 +57,13 @@ class Forks:
         self._process.communicate()
 
     def run(
-        self, *arguments: str, folder: Path, environ: Mapping[str, str], fault: Fault | None, later: float
+        self,
+        *arguments: str,
+        folder: Path,
+        environ: Mapping[str, str],
+        fault: Fault | None = None,
+        later: float = 0.0,
+        most_bytes: int | None = None,
     ) -> Ended:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -68,6 +76,7 @@ class Forks:
             environ=dict(environ),
             fault=fault,
             later=later,
+            most_bytes=most_bytes,
         )
         self._process.stdin.write(msgspec.json.encode(call) + b"\n")
         self._process.stdin.flush()
@@ -77,6 +86,7 @@ class Forks:
             code,
             (self._results / "stderr").read_text(),
             tuple(Effect(*line.split(": ", 1)) for line in lines),  # type: ignore[arg-type]  # places
+            (self._results / "stdout").read_text(),
         )
 
 

@@ -39,6 +39,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "phrases_of": (HELP,),
     "_read": (HELP, HELP),
     "IndexFile._foreign": (OTHERS,),
+    "IndexFile._not_written": (ROOM,),
     "init": (CHOICE,),
     "_as_value": (HELP, HELP),
     "_folder": (CHOICE, CHOICE),

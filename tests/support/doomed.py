@@ -15,6 +15,7 @@ faster than a new interpreter, and prints its exit code, or minus the signal tha
 import argparse
 import functools
 import os
+import resource
 import signal
 import sqlite3
 import ssl
@@ -29,6 +30,7 @@ import msgspec
 from ctisync.cli import main as ctisync_main
 from ctisync.feed import client
 from ctisync.feed.snapshot import records as archive
+from ctisync.search import index as search_index
 from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.transport import HttpTransport
 from ctisync.stores.sqlite import writer as sqlite_writer
@@ -47,8 +49,8 @@ BROKEN: Final = 70
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One command, run in `folder`. It leaves the files `stderr` and `effects`, one per line, in
-    `results`."""
+    """One command, run in `folder`. It leaves the files `stdout`, `stderr` and `effects`, one per line, in
+    `results`. `most_bytes`: a write that makes a file longer kills it."""
 
     arguments: list[str]
     folder: str
@@ -56,6 +58,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     environ: dict[str, str]
     fault: Fault | None = None
     later: float = 0.0
+    most_bytes: int | None = None
 
 
 def install(effects: Effects, folder: Path, later: float) -> None:
@@ -72,6 +75,7 @@ def install(effects: Effects, folder: Path, later: float) -> None:
         (sqlite_writer, "PACKED_AT_ONCE", 4096),
         (sqlite_writer, "WRITTEN_AT_ONCE", 4096),
         (sqlite_writer, "DROPPED_AT_ONCE", 3),
+        (search_index, "_AT_ONCE", 10),
         (sqlite3, "connect", faults_sql.connecting(sqlite3.connect, effects)),
         (
             httpx.HTTPTransport,
@@ -116,13 +120,16 @@ def _play_in_fork(call: Call) -> int:
     signal.alarm(HANGS)
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),
-        (1, os.devnull, os.O_WRONLY),
+        (1, f"{call.results}/stdout", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
         (2, f"{call.results}/stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
     ):
         os.dup2(os.open(path, flags, 0o600), number)
     os.chdir(call.folder)
     os.environ.clear()
     os.environ.update(call.environ)
+    if call.most_bytes is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (call.most_bytes, resource.RLIM_INFINITY))
     try:
         code = play(call.arguments, call.fault, call.later, Path(call.results, "effects"))
     except BaseException:  # noqa: BLE001  # the fork ends here, whatever comes

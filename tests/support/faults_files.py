@@ -19,6 +19,7 @@ _NAMED: Final = {
     ".json": "note",
     ".lock": "lock",
     ".part": "part",
+    ".search": "index",
 }
 _TURN: Final = ".db.lock"
 """The file by which the writers of a database take turns: a part of each transaction."""

@@ -1,6 +1,6 @@
 """The file of an index: opened, made anew or brought up to date, by one search at a time."""
 
-import os
+import errno
 import secrets
 import sqlite3
 import stat
@@ -13,6 +13,7 @@ from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock, Inspection, Log
 from ctisync.search.index import APPLICATION_ID, FORM, Damaged, Index, create, update
+from ctisync.system.files import open_any
 from ctisync.system.locks import host_lock
 
 _T = TypeVar("_T")
@@ -82,13 +83,13 @@ class IndexFile:
     def _is_index(self) -> bool:
         """Whether the file is an index of this form. Raises ConfigurationError if it is something else."""
         try:
-            with self._path.open("rb") as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise self._foreign()
+            with open_any(self._path) as file:
                 header = file.read(100)
         except FileNotFoundError:
             return False
         except OSError as error:
+            if error.errno in (errno.EISDIR, errno.EINVAL):  # no regular file
+                raise self._foreign() from error
             raise StoreUnavailable(f"cannot read the index {self._path}: {error.strerror}") from error
         application = int.from_bytes(header[_APPLICATION_AT], "big")
         if header and (not header.startswith(_MAGIC) or application != APPLICATION_ID):
@@ -124,6 +125,7 @@ class IndexFile:
 
     def _write(self) -> None:
         with self._named_errors(), ExitStack() as opened:
+            self._roll_back()
             index = self._open(opened)  # another search may have written it meanwhile
             if index is not None and self._is_current(index):
                 return
@@ -134,11 +136,19 @@ class IndexFile:
                         return
             self._make()
 
+    def _roll_back(self) -> None:
+        """Undo what a search has written that was killed in a commit. Readers cannot do it; and its journal
+        would be applied to a new index of this name."""
+        if self._path.with_name(f"{self._path.name}-journal").exists():
+            with suppress(sqlite3.DatabaseError), self._connected(self._path) as connection:
+                connection.execute("SELECT count(*) FROM content")
+
     def _make(self) -> None:
         """Make the index beside the file, and put it in its place when it is complete."""
         beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}.part")
-        for part in self._path.parent.glob(f".{self._path.name}.*.part"):  # of a search that was killed
-            part.unlink(missing_ok=True)
+        for part in self._path.parent.iterdir():
+            if part.name.startswith(f".{self._path.name}.") and part.suffix == ".part":  # of a killed search
+                part.unlink(missing_ok=True)
         total = self._content.count()
         try:
             with (
@@ -165,6 +175,10 @@ class IndexFile:
                     "this Python's SQLite has no full-text index (FTS5), which search needs",
                     hint="install a Python whose SQLite has FTS5",
                 ) from error
-            raise StoreUnavailable(f"cannot write the index {self._path}: {error}") from error
+            raise self._not_written(str(error)) from error
         except OSError as error:
-            raise StoreUnavailable(f"cannot write the index {self._path}: {error.strerror}") from error
+            raise self._not_written(error.strerror) from error
+
+    def _not_written(self, reason: str | None) -> StoreUnavailable:
+        hint = f"its folder must be writable, with free disk space: df -h {quoted(self._path.parent)}"
+        return StoreUnavailable(f"cannot write the index {self._path}: {reason}", hint=hint)

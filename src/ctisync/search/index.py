@@ -282,8 +282,7 @@ def _compressor(dictionary: bytes | None) -> zstandard.ZstdCompressor:
 
 def create(connection: sqlite3.Connection, content: Inspection, progress: Callable[[int], None]) -> None:
     """Make the index of the whole content in a new file. `progress` gets the number of records."""
-    connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("PRAGMA journal_mode = OFF")  # and so it is synced to disk once, at the end
     connection.execute("PRAGMA cache_size = -32000")
     offset = content.state.offset
     connection.execute("BEGIN")
@@ -303,12 +302,16 @@ def create(connection: sqlite3.Connection, content: Inspection, progress: Callab
 
 def update(connection: sqlite3.Connection, index: Index, content: Inspection) -> bool:
     """Bring the index up to the content, in one transaction. False if it must be made anew: too much of it is
-    dead."""
+    dead, or so much is new that one transaction takes too much memory."""
     offset = content.state.offset
     connection.execute("PRAGMA cache_spill = OFF")  # readers wait for the commit alone
     connection.execute("BEGIN IMMEDIATE")
     filling = Filling(connection, is_new=False)
+    most = filling.number + filling.number // _DEAD_SHARE
     for records in batched(content.scan(index.offset), _AT_ONCE):
+        if filling.number > most:
+            connection.execute("ROLLBACK")
+            return False
         connection.executemany("DELETE FROM records WHERE name = ?", [(each.name,) for each in records])
         filling.add(records)
     filling.finish()

@@ -43,6 +43,9 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
+# Set in many containers. Each worker would compile all tests anew, and each command ctisync.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: help quick demo test check coverage test-long planted mutants soak fuzz bench bench-quick docs pictures man node dist release-check lock clean
 

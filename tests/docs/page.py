@@ -1,5 +1,6 @@
 """A page of the documentation, taken apart: its blocks, its commands, its places."""
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -66,9 +67,15 @@ def codes(heading: str) -> list[int]:
 
 def _section(page: str, position: int) -> str:
     above = [
-        match[2] for match in _HEADING.finditer(_FENCE.sub(_blanked, page), 0, position) if len(match[1]) == 2
+        match[2] for match in _HEADING.finditer(_without_blocks(page), 0, position) if len(match[1]) == 2
     ]
     return above[-1] if above else ""
+
+
+@functools.cache
+def _without_blocks(page: str) -> str:
+    """The page with blanks in place of its blocks."""
+    return _FENCE.sub(_blanked, page)
 
 
 def _blanked(fence: re.Match[str]) -> str:

@@ -13,7 +13,6 @@ import pytest
 
 from bench.__main__ import COMMANDS, LONG
 from bench.page.making import COMMANDS as PAGE_COMMANDS
-from bench.page.picture import picture
 from bench.page.results import PAGE, SETS, Page, read
 from bench.page.text import filled, places
 from tests.docs import page
@@ -21,6 +20,12 @@ from tests.docs.shell import ROOT
 
 RESULTS = read(PAGE)
 TEXT = PAGE.text.read_text()
+
+
+def picture(results: dict[str, Any]) -> str:
+    from bench.page.picture import picture  # each worker would import its large library, for these tests
+
+    return picture(results)
 
 
 def test_every_table_of_the_page_is_what_the_figures_say() -> None:

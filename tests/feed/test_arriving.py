@@ -1,5 +1,6 @@
 """Records are handed out while the snapshot still comes in, and are exactly those of the whole file."""
 
+import functools
 import json
 import os
 import random
@@ -43,10 +44,15 @@ LINES: Final = _lines()
 CONTENT: Final = b"".join(text + b"\n" for text in LINES)
 
 
+@functools.cache
+def archive() -> bytes:
+    return zipped({MEMBER: CONTENT})
+
+
 @pytest.fixture
 def large(sim: FeedSimulator, snapshot: Snapshot) -> Snapshot:
     """A snapshot of 1.2 MB in a ZIP."""
-    served(sim).body = zipped({MEMBER: CONTENT})
+    served(sim).body = archive()
     return Snapshot(snapshot.link, HIGHEST)
 
 
@@ -100,7 +106,7 @@ def test_an_archive_behind_another_one_is_recognised_when_its_directory_has_come
     sim: FeedSimulator, feed: CtiFeed, large: Snapshot, other: bytes
 ) -> None:
     """Whatever the first one holds: then the whole file is read by its directory."""
-    served(sim).body = zipped({MEMBER: other}) + zipped({MEMBER: CONTENT})
+    served(sim).body = zipped({MEMBER: other}) + archive()
     with pytest.raises(SnapshotChanged, match="another entry than the first"):
         _records(_open(feed, large))
     assert _lines_of(_records(feed.fetch_snapshot(large, None, nothing))) == LINES
@@ -147,7 +153,7 @@ def test_two_files_are_never_mixed_and_the_whole_of_the_new_one_is_fetched_then(
 
 
 PACKINGS: dict[str, Callable[[], bytes]] = {
-    "deflated": lambda: zipped({MEMBER: CONTENT}),
+    "deflated": archive,
     "stored": lambda: zipped({MEMBER: CONTENT}, 0),
     "a readme first": lambda: zipped({"README.txt": b"hello", MEMBER: CONTENT}),
     "a readme last": lambda: zipped({MEMBER: CONTENT, "README.txt": b"hello"}),
@@ -175,22 +181,22 @@ def test_every_packing_may_come_in_while_it_is_read(
     assert file.position == len(served(sim).body)
 
 
-DAMAGED: dict[str, tuple[bytes, str]] = {
-    "a wrong CRC": (patched(CONTENT, crc=5), "CRC"),
-    "a wrong size": (patched(CONTENT, size=5), "the size of"),
-    "a wrong packed size": (patched(CONTENT, packed=5), "the packed size of"),
-    "no directory": (zipped({MEMBER: CONTENT})[:-60], "no usable directory"),
-    "the end is missing": (zipped({MEMBER: CONTENT})[:-5000], "truncated"),
-    "an encrypted one": (patched(CONTENT, flags=1), "encrypted"),
-    "garbage": (b"PK\x03\x04" + bytes(1000), "truncated or damaged"),
+DAMAGED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "a wrong CRC": (lambda: patched(CONTENT, crc=5), "CRC"),
+    "a wrong size": (lambda: patched(CONTENT, size=5), "the size of"),
+    "a wrong packed size": (lambda: patched(CONTENT, packed=5), "the packed size of"),
+    "no directory": (lambda: archive()[:-60], "no usable directory"),
+    "the end is missing": (lambda: archive()[:-5000], "truncated"),
+    "an encrypted one": (lambda: patched(CONTENT, flags=1), "encrypted"),
+    "garbage": (lambda: b"PK\x03\x04" + bytes(1000), "truncated or damaged"),
 }
 
 
-@pytest.mark.parametrize(("body", "says"), DAMAGED.values(), ids=DAMAGED.keys())
+@pytest.mark.parametrize(("damaged", "says"), DAMAGED.values(), ids=DAMAGED.keys())
 def test_what_only_the_end_shows_to_be_wrong_is_refused_in_the_end_and_recognised_then(
-    sim: FeedSimulator, make_feed: MakeFeed, large: Snapshot, body: bytes, says: str
+    sim: FeedSimulator, make_feed: MakeFeed, large: Snapshot, damaged: Callable[[], bytes], says: str
 ) -> None:
-    served(sim).body = body
+    served(sim).body = damaged()
     file = _open(make_feed(), large)
     with pytest.raises(SnapshotRefused, match=says):
         _records(file)

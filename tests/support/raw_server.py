@@ -1,5 +1,6 @@
 """A server without a framework: what it sends is what a script writes, byte by byte."""
 
+import functools
 import socket
 import ssl
 import threading
@@ -177,8 +178,9 @@ def silence(line: Line, _: object) -> None:
     line.stay_silent()
 
 
+@functools.cache
 def bomb(mebibytes: int) -> bytes:
     """Blanks, packed by gzip to a thousandth."""
-    packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    packing = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16, strategy=zlib.Z_RLE)
     packed = [packing.compress(b" " * (1 << 20)) for _ in range(mebibytes)]
     return b"".join((*packed, packing.flush()))

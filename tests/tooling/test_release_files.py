@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.tooling.test_tree import MACHINE_PATHS, REGISTRIES
 from tools import release_files
@@ -33,6 +31,10 @@ def parts(dist: Path) -> dict[str, Any]:
 
 
 def test_the_list_of_parts_is_one_to_the_standard(dist: Path, parts: dict[str, Any]) -> None:
+    # Here: importing them takes two seconds.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     text = (dist / f"ctisync-{VERSION}.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     assert (parts["bomFormat"], parts["specVersion"]) == ("CycloneDX", "1.6")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -22,7 +23,7 @@ from ctisync.settings import LoadedSettings, Settings, load_settings
 from ctisync.settings.sources import proxy_secrets
 from ctisync.system.clock import SystemClock
 from ctisync.system.process import print_json
-from ctisync.wiring import policy, search_index
+from ctisync.wiring import index_path, policy, search_index
 
 if TYPE_CHECKING:  # only a search needs it
     from ctisync.search.file import IndexFile
@@ -34,15 +35,37 @@ Command = Callable[..., int]
 """A subcommand: gets its `CommonOptions` and its own options, and returns the exit code."""
 
 
+def _completing_settings(context: typer.Context) -> Settings:
+    """For completion. Raises ConfigurationError."""
+    config = context.params.get("config")
+    return load_settings(None if config is None else Path(config)).settings
+
+
 def _names_of_consumers(context: typer.Context) -> list[str]:
     """For completion; empty if the settings cannot be read."""
-    config = context.params.get("config")
     try:
-        return [
-            each.name for each in load_settings(None if config is None else Path(config)).settings.followed
-        ]
+        return [each.name for each in _completing_settings(context).followed]
     except CtisyncError:
         return []
+
+
+def names_in_index(kind: str) -> Callable[[typer.Context, str], list[str]]:
+    """For completion: names of records, products or vendors that begin as typed, from the search indices as
+    they are; empty without one, and on any error. Only names that mean themselves in a shell. `kind`: as for
+    `completions`."""
+
+    def names(context: typer.Context, incomplete: str) -> list[str]:
+        from ctisync.search.file import read_stored
+        from ctisync.search.query import completions
+
+        offered: list[str] = []
+        with suppress(CtisyncError, ValueError):
+            settings = _completing_settings(context)
+            for path in (index_path(settings, each) for each in settings.followed):
+                offered += read_stored(path, lambda index: completions(index, kind, incomplete)) or ()
+        return [name for name in dict.fromkeys(offered) if name == quoted(name)]
+
+    return names
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

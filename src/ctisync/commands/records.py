@@ -12,7 +12,15 @@ import msgspec
 import typer
 
 from ctisync import hints
-from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonLinesOption, JsonOption, command
+from ctisync.cli.invocation import (
+    CLOCK,
+    CommonOptions,
+    Invocation,
+    JsonLinesOption,
+    JsonOption,
+    command,
+    names_in_index,
+)
 from ctisync.console import rfc3339
 from ctisync.core import wire
 from ctisync.core.facts import Affected, Facts, Score, VersionRange, Weakness, facts_of
@@ -56,6 +64,7 @@ def show(
             metavar="NAME",
             help="Name of a record: CVE-2024-3094, indicator/12345; repeat for more. Without --consumer, "
             "ctisync looks in all configured consumers.",
+            autocompletion=names_in_index("record"),
         ),
     ],
     as_json: JsonOption = False,
@@ -276,7 +285,10 @@ def _rows(label: str, texts: Iterable[str], width: int) -> Iterator[str]:
 def log(
     options: CommonOptions,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Only this record: CVE-2024-3094.")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Only this record: CVE-2024-3094.", autocompletion=names_in_index("record")
+        ),
     ] = None,
     since: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 import typer
 
-from ctisync.cli.invocation import CLOCK, CommonOptions, command, print_document
+from ctisync.cli.invocation import CLOCK, CommonOptions, command, names_in_index, print_document
 from ctisync.commands.hits import COLUMNS, Answer, as_json, print_csv, print_table, read_hits
 from ctisync.commands.records import opened_contents
 from ctisync.core.conditions import SEVERITIES, Conditions, on_platform
@@ -56,10 +56,18 @@ def search_(
         ),
     ] = None,
     vendor: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Vendor; repeat for one of several.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Vendor; repeat for one of several.", autocompletion=names_in_index("vendor")
+        ),
     ] = None,
     product: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Product or package; repeat for one of several.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Product or package; repeat for one of several.",
+            autocompletion=names_in_index("product"),
+        ),
     ] = None,
     version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="This version of --product is affected.")

@@ -29,6 +29,52 @@ _FORM_AT: Final = slice(60, 64)
 _APPLICATION_AT: Final = slice(68, 72)
 
 
+def read_stored(path: Path, question: Callable[[Index], _T]) -> _T | None:
+    """The answer of the index in this file as it is, of whatever content and offset; nothing is made or
+    updated. None if there is no index that can be read."""
+    unreadable = (Damaged, sqlite3.DatabaseError, ConfigurationError, StoreUnavailable)
+    with ExitStack() as opened, suppress(*unreadable):
+        index = _opened_index(path, opened)
+        return None if index is None else question(index)
+    return None
+
+
+def _opened_index(path: Path, opened: ExitStack) -> Index | None:
+    """None if there is no index of this form, or it is damaged. `opened` closes it."""
+    if not _is_index(path):
+        return None
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = opened.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=_BUSY)))
+        connection.execute("PRAGMA temp_store = MEMORY")
+        return Index(connection)
+    except (Damaged, sqlite3.DatabaseError):
+        opened.close()
+        return None
+
+
+def _is_index(path: Path) -> bool:
+    """Whether the file is an index of this form. Raises ConfigurationError if it is something else."""
+    try:
+        with open_any(path) as file:
+            header = file.read(100)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.EISDIR, errno.EINVAL):  # no regular file
+            raise _foreign(path) from error
+        raise StoreUnavailable(f"cannot read the index {path}: {error.strerror}") from error
+    application = int.from_bytes(header[_APPLICATION_AT], "big")
+    if header and (not header.startswith(_MAGIC) or application != APPLICATION_ID):
+        raise _foreign(path)
+    return int.from_bytes(header[_FORM_AT], "big") == FORM
+
+
+def _foreign(path: Path) -> ConfigurationError:
+    hint = f"move it away: mv {quoted(path)} {quoted(path)}.old"
+    return ConfigurationError(f"{path} is not an index of ctisync", hint=hint)
+
+
 class IndexFile:
     """The index of `content` in the file `path`, which the users of the file `like` may read, too; None: only
     this one. `log` gets what a reader of the answer should know."""
@@ -68,37 +114,8 @@ class IndexFile:
 
     def _open(self, opened: ExitStack) -> Index | None:
         """None if there is no index of this form and this content, or it is damaged."""
-        if not self._is_index():
-            return None
-        try:
-            uri = f"{self._path.absolute().as_uri()}?mode=ro"
-            connection = opened.enter_context(closing(sqlite3.connect(uri, uri=True, timeout=_BUSY)))
-            connection.execute("PRAGMA temp_store = MEMORY")
-            index = Index(connection)
-        except (Damaged, sqlite3.DatabaseError):
-            opened.close()
-            return None
-        return index if index.generation == self._content.generation else None
-
-    def _is_index(self) -> bool:
-        """Whether the file is an index of this form. Raises ConfigurationError if it is something else."""
-        try:
-            with open_any(self._path) as file:
-                header = file.read(100)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            if error.errno in (errno.EISDIR, errno.EINVAL):  # no regular file
-                raise self._foreign() from error
-            raise StoreUnavailable(f"cannot read the index {self._path}: {error.strerror}") from error
-        application = int.from_bytes(header[_APPLICATION_AT], "big")
-        if header and (not header.startswith(_MAGIC) or application != APPLICATION_ID):
-            raise self._foreign()
-        return int.from_bytes(header[_FORM_AT], "big") == FORM
-
-    def _foreign(self) -> ConfigurationError:
-        hint = f"move it away: mv {quoted(self._path)} {quoted(self._path)}.old"
-        return ConfigurationError(f"{self._path} is not an index of ctisync", hint=hint)
+        index = _opened_index(self._path, opened)
+        return None if index is None or index.generation != self._content.generation else index
 
     def _is_current(self, index: Index) -> bool:
         return index.offset == self._content.state.offset

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from difflib import SequenceMatcher
+from os.path import commonprefix
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from ctisync.core.conditions import SEVERITIES, Answer, Conditions, sortable
@@ -19,6 +20,12 @@ MOST_RANKED: Final = 50_000
 
 _NEAREST: Final = 3
 _MOST_SIMILAR: Final = 2_000
+
+_MOST_OFFERED: Final = 100
+"""Names that a shell offers."""
+_LONGEST: Final = 2**31 - 1
+_LAST: Final = "\U0010ffff"
+"""Sorts after each character of a name."""
 
 _ORDER_BY: Final[dict[Order, str]] = {
     "score": "ifnull(score, -1) DESC, published DESC, name DESC",
@@ -92,6 +99,25 @@ def unknown_names(index: Index, kind: str, names: Collection[str]) -> Iterator[t
     for name in sorted(names):
         if index.connection.execute(find, (kind, name)).fetchone() is None:
             yield name, _nearest(index, kind, name)
+
+
+def completions(index: Index, kind: str, begin: str) -> list[str]:
+    """The names that begin so. If they are many, their beginnings up to the first character in which they
+    differ: a shell completes what all words of a list have in common, so no list may lack some. `kind`:
+    "record", "product" or "vendor"."""
+    table = "records" if kind == "record" else f"names WHERE kind = '{kind}'"
+    names = f"(SELECT name FROM {table})"  # noqa: S608  # ours
+    query = f"SELECT DISTINCT substr(name, 1, ?) FROM {names} WHERE name >= ? AND name < ? LIMIT ?"  # noqa: S608
+    span = (begin, begin + _LAST)
+
+    def beginnings(length: int, most: int) -> list[str]:
+        return [name for (name,) in index.connection.execute(query, (length, *span, most))]
+
+    if len(whole := beginnings(_LONGEST, _MOST_OFFERED + 1)) <= _MOST_OFFERED:
+        return whole
+    ends = f"SELECT min(name), max(name) FROM {names} WHERE name >= ? AND name < ?"  # noqa: S608
+    common = commonprefix(index.connection.execute(ends, span).fetchone())  # noqa: RUF071  # no paths
+    return beginnings(len(common) + 1, -1)
 
 
 def _nearest(index: Index, kind: str, name: str) -> list[str]:

@@ -304,6 +304,80 @@ def test_a_chart_of_one_point_or_none_says_so(ctisync: Ctisync, feed: FeedSimula
     assert re.search(r"Only one value so far: .*: 0(\.0 s)?\.", text)
 
 
+def advisory(title: str, product: str, year: int, base: float = 9.8) -> dict[str, Any]:
+    return {
+        "cveMetadata": {"state": "PUBLISHED", "datePublished": f"{year}-05-01T00:00:00Z"},
+        "containers": {
+            "cna": {
+                "title": title,
+                "affected": [{"vendor": "acme", "product": product, "versions": []}],
+                "metrics": [
+                    {"cvssV3_1": {"baseScore": base, "baseSeverity": "CRITICAL" if base > 9 else "LOW"}}
+                ],
+            }
+        },
+    }
+
+
+def row(page: str, name: str) -> str:
+    """The number beside the bar of a group."""
+    (number,) = re.findall(
+        rf'<tr><td>{name}</td><td class="b">.*?</td><td class="n">([\d,]+)</td></tr>', page
+    )
+    return str(number)
+
+
+def test_the_page_shows_the_content_as_the_search_index_has_it_and_never_touches_that(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    feed.history.create("CVE-2031-1", advisory("<script>alert(1)</script>\x1b[2J", "wall<b>", 2031))
+    feed.history.create("CVE-2032-2", advisory("Another one", "wall<b>", 2032))
+    for number in range(40):
+        feed.history.create(f"CVE-2033-{number}", advisory("A small one", "wall<b>", 2033, base=1.0))
+    ctisync.run("sync", "-q")
+    assert "The content" not in page_of(ctisync)
+    assert not list(ctisync.database.parent.glob("*.search"))
+    ctisync.run("search", "wall", "-q")
+    (index,) = ctisync.database.parent.glob("*.search")
+    before = index.read_bytes(), index.stat().st_mtime_ns
+    last = feed.history.last_offset
+    text = page_of(ctisync)
+    page = Page(text)
+    assert not {"script", "b<b"} & set(page.tags)
+    assert (page.fetched, "url(" in text) == ([], False)
+    assert f"as of offset {last:,}</span>" in text
+    assert [row(text, year) for year in ("2031", "2032", "2033")] == ["1", "1", "40"]
+    assert (row(text, "wall&lt;b&gt;"), row(text, "acme")) == ("42", "42")
+    assert int(row(text, "critical").replace(",", "")) >= 2
+    newest = text.split("The newest critical ones")[1]
+    assert newest.index("CVE-2032-2") < newest.index("CVE-2031-1")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u001b[2J" in newest
+    assert "A small one" not in newest
+    feed.history.delete("CVE-2032-2")
+    ctisync.run("sync", "-q")
+    text = page_of(ctisync)
+    assert f"as of offset {last:,}; the content is at offset {last + 1:,}, and the next search" in text
+    assert row(text, "2032") == "1"
+    assert "CVE-2032-2" not in text, "its record is gone"
+    assert (index.read_bytes(), index.stat().st_mtime_ns) == before
+
+
+def test_a_page_without_a_readable_index_of_this_content_has_the_passes_alone(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    ctisync.run("sync", "-q")
+    ctisync.run("search", "wall", "-q")
+    (index,) = ctisync.database.parent.glob("*.search")
+    whole = index.read_bytes()
+    for content in (b"a letter", whole[:5000], b""):
+        index.write_bytes(content)
+        assert "The content" not in page_of(ctisync)
+    index.write_bytes(whole)
+    assert "The content" in page_of(ctisync)
+    ctisync.run("init-snapshot", "-q")
+    assert "The content" not in page_of(ctisync), "the index is of the content before"
+
+
 def test_a_page_without_passes_says_so(ctisync: Ctisync) -> None:
     assert "The history is empty" in page_of(ctisync)
 

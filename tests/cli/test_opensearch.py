@@ -50,6 +50,11 @@ def test_a_whole_life_on_opensearch_from_the_first_sync_to_the_export(
     assert document["consumers"][0]["offset"] == feed.history.last_offset
     assert document["consumers"][0]["pending_command"] is None
     assert [path.suffix for path in (tmp_path / "state" / "ctisync").iterdir()] == [".lock"]
+    page = tmp_path / "page.html"
+    for searched in (False, True):
+        assert ctisync.run("history", "--html", str(page)).returncode == 0
+        assert ("The content" in page.read_text()) == searched
+        assert ctisync.run("search", "--names", "-q").stdout.splitlines() != []
 
 
 def test_a_node_without_the_plugin_gets_the_content_and_owes_the_command(

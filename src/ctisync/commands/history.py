@@ -16,6 +16,7 @@ import typer
 
 from ctisync import __version__, hints
 from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonOption, command, print_document
+from ctisync.commands.overview import Overview, overview_of
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.core.words import bytes_as_text, noun_for
@@ -40,10 +41,12 @@ _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
 class Passes(NamedTuple):
-    """The last passes over a consumer, newest first."""
+    """The last passes over a consumer, newest first. `overview`: of its content, for the page; None if there
+    is no search index."""
 
     consumer: Consumer
     reports: list[PassReport]
+    overview: Overview | None = None
 
 
 class History(NamedTuple):
@@ -69,7 +72,7 @@ def history(
     if html is not None and as_json:
         raise UsageError("--html and --json cannot be combined", hint=hints.command("history", "--json"))
     most = last or (20 if html is None and not as_json else MOST_PASSES)
-    passes = read_history(options.invocation(), most)
+    passes = read_history(options.invocation(), most, overviews=html is not None)
     if html is not None:
         write_page(passes, CLOCK.now(), html)
     elif as_json:
@@ -79,11 +82,19 @@ def history(
     return DONE
 
 
-def read_history(invocation: Invocation, most: int) -> History:
+def read_history(invocation: Invocation, most: int, *, overviews: bool = False) -> History:
     """At most `most` passes of each consumer."""
     with opened_store(invocation.settings, invocation.clock) as store:
         return History(
-            store.name, [Passes(each, list(store.passes(each, most))) for each in invocation.consumers]
+            store.name,
+            [
+                Passes(
+                    each,
+                    list(store.passes(each, most)),
+                    overview_of(invocation, store, each) if overviews else None,
+                )
+                for each in invocation.consumers
+            ],
         )
 
 
@@ -94,7 +105,7 @@ def _as_document(history: History) -> dict[str, Any]:
         "store": history.store,
         "consumers": [
             {"consumer": str(consumer), "passes": [_report(each) for each in reports]}
-            for consumer, reports in history.consumers
+            for consumer, reports, _ in history.consumers
         ],
     }
 
@@ -112,7 +123,7 @@ def as_table(history: History, stream: TextIO) -> Drawn:
     from ctisync.commands.printing import cell, drawn  # only a table needs rich, which takes long to import
 
     def draw(console: "Console") -> None:
-        for number, (consumer, reports) in enumerate(history.consumers):
+        for number, (consumer, reports, _) in enumerate(history.consumers):
             if number:
                 console.print()
             console.print(cell(str(consumer), "bold"))
@@ -249,10 +260,13 @@ def _as_page(history: History, now: datetime) -> str:
         "duration": duration,
         "noun": noun_for,
     }
-    moments = [report.ended_at for _, reports in history.consumers for report in reports]
+    moments = [report.ended_at for _, reports, _ in history.consumers for report in reports]
     span = (min(moments, default=now), max(moments, default=now))
     return environment.get_template("history.html").render(
-        consumers=[(str(consumer), newest, _charts(newest, span)) for consumer, newest in history.consumers],
+        consumers=[
+            (str(consumer), newest, _charts(newest, span), overview)
+            for consumer, newest, overview in history.consumers
+        ],
         reasons=lambda failures: Counter(each.outcome for each in failures).most_common(),
         store=history.store,
         now=now,

@@ -154,6 +154,8 @@ def test_a_change_deep_within_a_long_record_is_kept() -> None:
     (write,) = folded(changes, stored("a", 4, before)).writes
     inner["list"] = [{"f": {"pad": pad, "g": 2}}, 3]
     assert payload_of(write) == before
+    assert isinstance(write, Record)
+    assert json_text.decode(write.line).keys() == {"name", "offset", "version", "payload"}
 
 
 def test_a_stored_line_with_a_newline_does_not_break_the_bulk_in_which_it_is_written_back() -> None:

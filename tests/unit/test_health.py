@@ -99,6 +99,7 @@ def test_too_little_room_for_a_load_fails_where_the_next_pass_has_to_load(
         (32 << 20, 0.25, "warning"),
         ((32 << 20) - 1, 0.25, "failed"),
         (1 << 20, None, "warning"),
+        ((1 << 20) - 1, None, "failed"),
         (0, None, "failed"),
     ],
 )
@@ -108,7 +109,7 @@ def test_a_disk_too_full_for_a_pass_has_failed_whatever_the_database_has_left(
     free = LEAST_ROOM - 1  # in empty pages, of which the log can make no use
     for snapshot in (None, 1):
         result = judge_disk_space("/state", free, snapshot, share, filled=True, on_disk=on_disk)
-        assert (result.health, result.hint) == (health, "df -h /state")
+        assert (result.what, result.health, result.hint) == ("disk", health, "df -h /state")
 
 
 def test_the_results_for_room_and_clocks_name_the_place_the_figures_and_what_to_type() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check, check_line
-from ctisync.core.limits import USUAL_LIMITS, Limits
+from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check, check_line, decode, encodes_to
+from ctisync.core.limits import MOST_DEPTH, USUAL_LIMITS, Limits
 
 TEXTS = ['a"b', "\\", "[[[", '}]"{\\"', "é\\\\", '\\"', "\\\\\\", "", ",,,"]
 ANY = 1 << 40
@@ -144,3 +144,20 @@ def test_a_payload_may_be_as_deep_as_the_setting_says_and_its_line_one_deeper() 
         check_line(b'{"payload":{"a":{"b":{"c":{}}}}}', Limits(json_depth=3))
     with pytest.raises(TooMany):
         check_line(b'{"payload":{"a":[1,2,3,4,5]}}', limits)
+
+
+def test_a_payload_as_deep_as_any_setting_allows_is_decoded_within_a_reply() -> None:
+    payload = b"[" * MOST_DEPTH + b"]" * MOST_DEPTH
+    value = decode(b'{"data":[{"payload":%b}]}' % payload)
+    assert value["data"][0]["payload"] == decode(payload)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_encoded"),
+    [(b'{"a":[1,9.30]}', True), (b'{"a": 1}', False), (b'{"a":1,"a":2}', False), (b'{"a":"\\/"}', False)],
+)
+def test_a_text_counts_as_encoded_only_if_the_encoder_writes_every_byte_of_it(
+    text: bytes, is_encoded: bool
+) -> None:
+    buffer = bytearray(b"the text before, which was longer than this one")
+    assert encodes_to(decode(text), text, buffer) == is_encoded

@@ -120,6 +120,22 @@ def test_minus_zero_keeps_its_sign_at_every_level(levels: int, pad: bytes) -> No
     assert opened(value["n"]) == 0
 
 
+@pytest.mark.parametrize(
+    "text", [b'{"a":9.30,"b":[1],"pad":"%b"}' % PAD.encode(), b'[9.30,[1],"%b"]' % PAD.encode()]
+)
+def test_members_that_are_text_are_decoded_in_their_places(text: bytes) -> None:
+    """Else a patch's `test` would compare text with values, and refuse what is equal."""
+    container = opened(text)
+    assert container != json_text.decode(text)
+    json_text.decode_members(container)
+    assert container == json_text.decode(text)
+
+
+@pytest.mark.parametrize("number", [b"-0.50", b"-0.0"])
+def test_a_fraction_that_begins_as_minus_zero_keeps_its_digits(number: bytes) -> None:
+    assert json_text.encode(opened(number)) == number
+
+
 def test_a_string_or_an_integer_of_an_opened_level_is_encoded_anew_with_its_value() -> None:
     text = b'{"url":"https:\\/\\/x","n":1,"pad":"%b","l":["\\/"]}' % PAD.encode()
     expected = b'{"url":"https://x","n":1,"pad":"%b","l":["\\/"]}' % PAD.encode()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctisync.core.links import public_link
+from ctisync.core.links import place_of, public_link
 from ctisync.core.model import Snapshot
 
 PLACE = "https://host.example/store/1_1746459961.zip"
@@ -50,6 +50,7 @@ def test_of_a_link_that_cannot_be_used_a_part_is_kept_that_harms_nobody(link: st
         ("htt\nps:\t//me:canary@host.example/1.zip", "https://host.example/1.zip"),
         (" \x00https://me:canary@host.example/1.zip", "https://host.example/1.zip"),
         ("x@https://me:canary@host.example/1.zip", "https://host.example/1.zip"),
+        ("x@ https://me:canary@host.example/1.zip", "https://host.example/1.zip"),
         ("https:x@//me:canary@host.example/1.zip", "//host.example/1.zip"),
     ],
 )
@@ -60,3 +61,15 @@ def test_of_a_link_with_secrets_a_digest_is_shown(link: str, shown: str) -> None
     assert public_link(link) == public_link(link)
     assert public_link(link) != public_link(f"{link}s")
     assert Snapshot.announced(link, 1).address == link
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        ("https://me:canary@host.example/1.zip?canary", "https://***@host.example/1.zip"),
+        ("me:canary@host.example/1.zip", "***@host.example/1.zip"),
+        (PLACE, PLACE),
+    ],
+)
+def test_other_text_stands_in_the_place_of_a_login(link: str, shown: str) -> None:
+    assert place_of(link, "***@") == shown

@@ -16,6 +16,7 @@ from ctisync.core.steps import (
     End,
     Initialise,
     Policy,
+    RecordRequest,
     SendCommand,
     Settle,
     Step,
@@ -149,6 +150,16 @@ def test_a_pass_then_does_what_was_planned(
     assert as_one(expected) == as_one(done(stage, monkeypatch, policy))
 
 
+def test_a_request_that_the_pass_cancels_is_planned_as_cancelled(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_a_request(stage)
+    policy = Policy(keep=True)
+    expected = planned_steps(stage, policy)
+    assert expected[0] == RecordRequest(cancel=True)
+    assert as_one(expected) == as_one(done(stage, monkeypatch, policy))
+
+
 def test_it_says_where_the_content_would_stand(stage: Stage) -> None:
     behind(stage)
     feed = MemoryFeed(stage.server)
@@ -198,3 +209,19 @@ def test_a_snapshot_that_was_refused_before_is_planned_as_such(stage: Stage) -> 
         _, load, *_ = plan_pass(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
         assert isinstance(load.step, Initialise)
         assert load.refusal == (refused if stored_link == link else None)
+
+
+@pytest.mark.parametrize(("offset", "is_in_range"), [(4, True), (5, True), (6, False)])
+def test_a_change_of_the_range_that_could_not_be_applied_before_is_planned_as_such(
+    stage: Stage, offset: int, is_in_range: bool
+) -> None:
+    stage.run()
+    for number in (1, 2):
+        stage.server.history.update("CVE-1", [{"op": "replace", "path": "/n", "value": number}])
+    feed = MemoryFeed(stage.server)
+    link = feed.consumer_info().snapshot.link  # type: ignore[union-attr]
+    failed = FailedChange(offset, "CVE-1", 0, "no", "d", link, reinitialised=True, blocked=True)
+    stage.put(failed=failed)
+    _, update, *_ = plan_pass(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
+    assert update.step == ApplyRange(OffsetRange(3, 5))
+    assert update.failure == (failed if is_in_range else None)

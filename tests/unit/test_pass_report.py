@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from ctisync.core.fold import Folded
+from ctisync.core.incidents import Incident
 from ctisync.core.model import Consumer, Delete, Write
-from ctisync.core.pass_report import MOST_TOUCHED, Draft, PassReport, Touched
+from ctisync.core.pass_report import MOST_TOUCHED, Draft, PassReport, Touched, Work
 from ctisync.core.state import LONGEST_COOLDOWN, ConsumerState, LoadRequest, Owed
 from ctisync.core.steps import End
 from ctisync.errors import Blocked, FeedUnreachable
@@ -116,12 +117,37 @@ def test_a_command_is_owed_only_where_there_is_a_command_manager() -> None:
     assert not made.ended(FeedUnreachable("gone"), now=11.0).report.command_owed
 
 
+def test_no_command_is_owed_that_the_state_does_not_owe() -> None:
+    made = draft()
+    made.set_state(STATE, commands=True)
+    assert not made.ended(FeedUnreachable("gone"), now=11.0).report.command_owed
+
+
+def test_a_draft_has_the_incidents_of_the_stored_state() -> None:
+    """Else each pass would alert anew."""
+    made, stored = draft(), (Incident("error", 5, "why", NOW, NOW),)
+    assert made.incidents == ()
+    made.set_state(msgspec.structs.replace(STATE, incidents=stored), commands=True)
+    assert made.incidents == stored
+
+
+def test_a_report_of_an_earlier_version_keeps_the_number_of_records_that_it_does_not_list() -> None:
+    text = msgspec.json.encode(but(unlisted=3))
+    assert msgspec.json.decode(text)["untold"] == 3
+    assert msgspec.json.decode(text.replace(b'"untold":3', b'"untold":4'), type=PassReport).unlisted == 4
+
+
 def test_a_pass_that_never_saw_the_store_knows_its_error_and_nothing_else() -> None:
     gone = FeedUnreachable("gone")
     report, error = draft().ended(gone, now=12.5)
     assert error is gone
     assert (report.exit_code, report.outcome, report.why) == (5, "feed-unreachable", f"{CONSUMER}: gone")
     assert (report.from_offset, report.offset, report.behind, report.in_step_at) == (None,) * 4
+    assert (report.received, report.retries) == (0, 0)
+
+
+def test_a_running_pass_is_not_called_missing_unless_its_process_was_looked_for() -> None:
+    assert not Work().process_missing
 
 
 def test_an_error_is_the_outcome_even_where_the_pass_came_to_its_end() -> None:

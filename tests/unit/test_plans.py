@@ -81,7 +81,9 @@ def test_the_lines_of_the_public_plan_can_be_pasted_and_the_others_are_comments(
         {"consumer_url": IOCS.replace("t1-iocs", "t1-ruleset"), "index": "wazuh-ruleset-5"},
     ]
     assert "# Pro (not public)\n# t0 iocs\n#[[consumers]]\n" in text
+    assert "# Free (public)\n# t1 iocs\n[[consumers]]\n" in text
     assert "cti.url" not in text
+    assert "no consumers" not in text
 
 
 def test_with_an_own_plan_its_lines_are_those_to_paste() -> None:
@@ -93,7 +95,25 @@ def test_with_an_own_plan_its_lines_are_those_to_paste() -> None:
 def test_another_server_than_that_of_the_settings_is_named() -> None:
     text = as_toml([plan("Free", "t1")], "https://other.example/api/v1")
     assert f'# needs cti.url = "{BASE}"' in text
-    assert "cti.url" not in as_toml([plan("Free", "t1")], f"{BASE}/")
+    for server in (BASE, "https://mirror.example/linux"):
+        features = [{**ENTRY, "resource": IOCS.replace(BASE, server)}]
+        plans = plans_in({"plans": [{**FREE, "features": features}]}, own=False)
+        assert "cti.url" not in as_toml(plans, server)
+        assert "cti.url" not in as_toml(plans, f"{server}/")
+
+
+def test_all_servers_of_a_plan_are_named_in_the_same_order_each_time() -> None:
+    servers = [f"https://mirror-{number}.example/api/v1" for number in range(1, 9)]
+    features = [{**ENTRY, "resource": IOCS.replace(BASE, server)} for server in reversed(servers)]
+    text = as_toml(plans_in({"plans": [{**FREE, "features": features}]}, own=False), BASE)
+    needs = [line for line in text.splitlines() if "cti.url" in line]
+    assert needs == [f'# needs cti.url = "{server}"' for server in servers]
+
+
+def test_a_consumer_without_a_kind_gets_an_index_of_its_own_name() -> None:
+    nameless = {"resource": IOCS}
+    text = as_toml(plans_in({"plans": [{**FREE, "features": [nameless]}]}, own=False), BASE)
+    assert [each["index"] for each in consumers(text)] == ["wazuh-public-iocs-5-5"]
 
 
 def test_no_name_of_a_console_ends_its_comment() -> None:

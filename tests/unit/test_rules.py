@@ -328,6 +328,14 @@ def test_the_quick_way_passes_no_record_about_which_the_rules_say_anything(
         assert all(read[: len(usual)])
 
 
+@pytest.mark.parametrize("case", ["twice", "twice, once escaped", "beyond a decimal", "10,000 digits"])
+def test_a_deep_audit_decodes_what_a_fast_reader_has_passed(case: str) -> None:
+    """Such a reader shows that a line is a record, not that an update can be applied to it."""
+    payload, kinds = ODD[case]
+    stored = record("CVE-1", 5, payload)
+    assert [each.kind for each in RecordRules(READY, deep=True).check(stored, stored)] == kinds
+
+
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
 def test_what_is_no_number_is_a_finding(constant: bytes) -> None:
     findings = RecordRules(READY, deep=True).check(record("CVE-1", 5, b'{"a":' + constant + b"}"))

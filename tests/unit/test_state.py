@@ -7,7 +7,15 @@ import pytest
 
 from ctisync.core import state as transitions
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import Accepted, ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
+from ctisync.core.state import (
+    Accepted,
+    ConsumerState,
+    Cooldown,
+    FailedChange,
+    LoadRequest,
+    Owed,
+    RefusedSnapshot,
+)
 from ctisync.stores import invariants
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -26,12 +34,16 @@ def test_what_the_feed_leaves_out_does_not_wipe_what_is_stored() -> None:
 
 def test_initialising_stands_at_the_snapshots_offset_and_owes_a_command() -> None:
     before = ConsumerState(
-        loading=True, range_to=3, refused=RefusedSnapshot("l", None, None, "r"), owed=Owed(5, attempts=2)
+        loading=True,
+        range_to=3,
+        refused=RefusedSnapshot("l", None, None, "r"),
+        owed=Owed(5, attempts=2),
+        occupant="a/b",
     )
     after = before.initialised(SNAPSHOT, Consumer(), NOW)
     assert (after.offset, after.snapshot_offset, after.owed) == (700, 700, Owed(700, attempts=2))
     assert (after.content, after.loading, after.range_to, after.refused) == (True, False, None, None)
-    assert (after.stored_for, after.updated_at) == (Consumer(), NOW)
+    assert (after.stored_for, after.updated_at, after.occupant) == (Consumer(), NOW, None)
     assert after.phase == "ready"
 
 
@@ -184,6 +196,40 @@ def test_a_refused_snapshot_is_remembered() -> None:
     assert READY.snapshot_refused(refused).refused == refused
 
 
+def test_a_state_of_an_earlier_version_keeps_the_request_and_the_useless_snapshot() -> None:
+    """An earlier version, to which an operator goes back, reads them under the same names."""
+    text = b'{"in_vain":"link-700","asked":{"consumer":{"index":"x"},"at":"2026-11-24T03:00:00Z"}}'
+    stored = msgspec.json.decode(text, type=ConsumerState)
+    assert stored.useless_snapshot == "link-700"
+    assert stored.requested == LoadRequest(Consumer(index="x"), NOW)
+    assert {"in_vain", "asked"} <= msgspec.json.decode(msgspec.json.encode(stored)).keys()
+
+
+def test_a_content_that_is_gone_begins_again_from_a_snapshot() -> None:
+    gone = msgspec.structs.replace(READY, range_to=1300).content_gone()
+    assert (gone.offset, gone.content, gone.range_to) == (0, False, None)
+
+
+def test_only_the_occupant_that_an_operator_has_named_may_be_replaced() -> None:
+    beside = ConsumerState(occupant="a/b")
+    assert not beside.may_replace
+    requested = beside.initialisation_requested(Consumer(), NOW)
+    assert requested.may_replace
+    assert not msgspec.structs.replace(requested, occupant="another/b").may_replace
+    assert not requested.initialisation_cancelled().may_replace
+
+
+def test_no_command_is_owed_for_the_content_of_another_consumer() -> None:
+    owing = READY.advanced(1300, NOW)
+    assert owing.owed_for(Consumer()) == Owed(1300)
+    assert owing.owed_for(Consumer(index="another")) is None
+    assert msgspec.structs.replace(owing, occupant="a/b").owed_for(Consumer()) is None
+
+
+def test_a_content_that_never_was_in_step_is_stale() -> None:
+    assert ConsumerState().is_stale(timedelta.max, NOW)
+
+
 def test_the_next_range_is_the_begun_one_else_the_next_offsets() -> None:
     assert transitions.next_range(READY, 5000, 1000) == OffsetRange(1000, 2000)
     assert transitions.next_range(READY, 1200, 1000) == OffsetRange(1000, 1200)
@@ -205,6 +251,7 @@ def test_a_change_is_tried_once_it_has_led_to_an_initialisation_and_not_when_it_
     """A change that blocked within the interval gets its one initialisation when the interval is over."""
     assert (FAILED.reinitialised, FAILED.blocked) == (False, False)
     assert not ConsumerState().has_tried(FAILED)
+    assert not ConsumerState().has_tried(msgspec.structs.replace(FAILED, snapshot_link=None))
     assert not ConsumerState(failed=FAILED).has_tried(FAILED)
     assert ConsumerState(failed=msgspec.structs.replace(FAILED, reinitialised=True)).has_tried(FAILED)
     assert not ConsumerState(
@@ -264,8 +311,23 @@ def test_a_cooldown_from_a_clock_that_was_wrong_is_none_and_makes_way_for_a_righ
     assert future.cooldown_begun(90, "now", NOW).cooldown == Cooldown(NOW + timedelta(seconds=90), "now")
 
 
+@pytest.mark.parametrize(
+    ("begun_by", "applies_to"),
+    [("one", {"one", None}), (None, {"one", "other", None})],
+    ids=["of a server", "of an earlier version"],
+)
+def test_a_cooldown_of_one_server_does_not_keep_a_pass_from_another(
+    begun_by: str | None, applies_to: set[str | None]
+) -> None:
+    cooling = READY.cooldown_begun(90, "answers 429", NOW, begun_by)
+    for server in ("one", "other", None):
+        expected = cooling.cooldown if server in applies_to else None
+        assert cooling.cooldown_at(NOW, server) == expected, server
+
+
 def test_a_feed_that_answers_is_left_alone_no_more() -> None:
     cooling = READY.cooldown_begun(90, "answers 429", NOW)
+    assert cooling.cooldown_ended() == READY
     assert cooling.feed_answered(ConsumerInfo(None, None), NOW).cooldown is None
 
 

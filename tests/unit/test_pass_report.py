@@ -125,8 +125,8 @@ def test_no_command_is_owed_that_the_state_does_not_owe() -> None:
 
 def test_a_draft_has_the_incidents_of_the_stored_state() -> None:
     """Else each pass would alert anew."""
+    assert draft().incidents == ()
     made, stored = draft(), (Incident("error", 5, "why", NOW, NOW),)
-    assert made.incidents == ()
     made.set_state(msgspec.structs.replace(STATE, incidents=stored), commands=True)
     assert made.incidents == stored
 

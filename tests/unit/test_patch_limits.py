@@ -149,6 +149,17 @@ def test_what_an_array_shifts_counts(operation: Json) -> None:
         patched(document, [operation], Limits(patch_copied_bytes=30))
 
 
+def test_at_its_end_an_array_shifts_nothing_however_often_elements_come_and_go() -> None:
+    operations = [
+        {"op": "add", "path": "/a/1000", "value": 1},
+        {"op": "remove", "path": "/a/1000"},
+        {"op": "add", "path": "/a/-", "value": 1},
+        {"op": "remove", "path": "/a/1000"},
+    ]
+    document = {"a": [0] * 1000}
+    assert patched(document, operations * 3, Limits(patch_copied_bytes=1)) == document
+
+
 def test_a_test_decodes_what_it_compares_once_and_the_rest_not_at_all() -> None:
     payload = opened(b'{"a":[1,{"n":-0.0},"%b"],"b":[[1],"%b"]}' % (b"x" * 1100, b"y" * 1100))
     working = patch.Working(payload)

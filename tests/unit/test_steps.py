@@ -237,6 +237,27 @@ def test_an_operators_request_is_done_by_a_sync_unless_it_cannot_be_or_is_cancel
     assert ends(decide(requested, ConsumerInfo(5000, None))) == "up-to-date"
 
 
+@pytest.mark.parametrize("mode", ["sync", "update", "init-snapshot"])
+def test_an_index_with_the_content_of_another_consumer_is_left_alone(mode: Mode) -> None:
+    for stored in (state(0, occupant="a/b"), state(1000, occupant="a/b")):
+        assert ends(decide(stored, None, policy=Policy(mode=mode))) == "replaced"
+        assert ends(decide(stored, policy=Policy(mode=mode))) == "replaced"
+    if mode != "init-snapshot":
+        assert ends(decide(state(0, occupant="a/b"), policy=Policy(mode=mode, replace=True))) == "replaced"
+
+
+@pytest.mark.parametrize("info", [None, FEED], ids=["from the feed", "from a file"])
+def test_which_consumer_may_be_replaced_is_stored_before_anything_is_loaded(
+    info: ConsumerInfo | None,
+) -> None:
+    policy = Policy(mode="init-snapshot", replace=True)
+    beside = state(0, occupant="a/b")
+    assert decide(beside, info, policy=policy) == RecordRequest()
+    requested = beside.initialisation_requested(CONSUMER, NOW)
+    assert decide(requested, FEED) == Initialise(SNAPSHOT, "requested with init-snapshot, and not done yet")
+    assert ends(decide(requested, ConsumerInfo(5000, None))) == "replaced", "nothing but a load replaces it"
+
+
 def test_the_settings_of_the_request_are_no_reason_to_refuse_and_others_are() -> None:
     new = Consumer(index="cves")
     requested = state(requested=LoadRequest(new, NOW))
@@ -372,6 +393,27 @@ def test_a_cooldown_holds_back_every_kind_of_pass(mode: Mode) -> None:
         requested=LoadRequest(CONSUMER, NOW),
     )
     assert ends(decide(cooling, None, policy=Policy(mode=mode))) == "cooldown"
+
+
+@pytest.mark.parametrize("policy", [Policy(now=True), Policy(cooldowns=False)], ids=["now", "none"])
+def test_a_pass_that_ignores_cooldowns_asks_the_feed(policy: Policy) -> None:
+    cooling = state(cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429"))
+    assert decide(cooling, None, policy=policy) == AskFeed()
+    assert ends(decide(cooling, None)) == "cooldown"
+
+
+def test_a_cooldown_is_tolerated_only_until_the_content_is_stale() -> None:
+    in_step = state(5000, last_offset=5000, checked_at=NOW - timedelta(hours=2), updated_at=NOW)
+    tolerant = Policy(tolerate_cooldown=True, stale_after=timedelta(hours=2))
+    assert tolerant.tolerates(in_step, NOW)
+    assert not tolerant.tolerates(in_step, NOW + timedelta(seconds=1))
+    assert not Policy(stale_after=timedelta(hours=2)).tolerates(in_step, NOW)
+
+
+@pytest.mark.parametrize("mode", ["sync", "update"])
+def test_a_stored_state_that_contradicts_itself_moves_nothing(mode: Mode) -> None:
+    assert ends(decide(state(content=False), policy=Policy(mode=mode))) == "state-wrong"
+    assert ends(decide(state(content=False), None, policy=Policy(mode=mode))) == "state-wrong"
 
 
 def test_a_refused_command_is_not_repeated_inside_a_cooldown() -> None:

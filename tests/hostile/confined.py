@@ -29,6 +29,7 @@ class Confined:
     def __init__(self, home: Path) -> None:
         self.snapshot = home / f"1000_{UNIX_TIME}.zip"
         self.peaks: list[float] = []
+        self.most_memory = MOST_MEMORY
         self._ctisync = Ctisync(home)
         self.snapshot.write_bytes(lines.ndjson(lines.GOOD))
         self.load()
@@ -60,5 +61,5 @@ class Confined:
         command = ["/bin/sh", "-c", limited, *self._ctisync.command(*arguments, "-q")]
         ended = run(command, {**self._ctisync.environ, **environ}, self._ctisync.home, hangs=HANGS)
         self.peaks.append(ended.peak)
-        assert ended.peak < MOST_MEMORY
+        assert ended.peak < self.most_memory
         return ended

@@ -75,7 +75,7 @@ def install(effects: Effects, folder: Path, later: float) -> None:
         (sqlite_writer, "PACKED_AT_ONCE", 4096),
         (sqlite_writer, "WRITTEN_AT_ONCE", 4096),
         (sqlite_writer, "DROPPED_AT_ONCE", 3),
-        (search_index, "_AT_ONCE", 10),
+        (search_index, "BYTES_AT_ONCE", 8192),
         (sqlite3, "connect", faults_sql.connecting(sqlite3.connect, effects)),
         (
             httpx.HTTPTransport,

@@ -21,7 +21,8 @@ from ctisync.search.index import batched
 from ctisync.search.query import MOST_RANKED, Hits
 from ctisync.system.process import print_drawn, print_result
 
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 50
+"""Records read at once: each can have some MB."""
 _WIDEST: Final = 28
 """Characters of a product or a range in a table."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")

@@ -30,7 +30,8 @@ from ctisync.system.process import print_drawn, print_json, print_result, standa
 from ctisync.wiring import opened_store
 
 _STDIN: Final = Path("-")
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 50
+"""Records read at once: each can have some MB."""
 _WIDEST: Final = 40
 _COLUMNS: Final = ("package", "version", "name", "severity", "score", "source", "why")
 

@@ -16,7 +16,7 @@ from ctisync.core.lenient import as_object
 from ctisync.core.model import Json
 from ctisync.core.scanner import Package, Platform
 
-MOST_BYTES: Final = 256 << 20
+MOST_BYTES: Final = 64 << 20
 """Of an inventory. A host has some thousand packages, a fleet's inventory some million bytes."""
 
 _LONGEST: Final = 1000

@@ -72,8 +72,8 @@ def conditions_of(terms: Terms, now: datetime, spelling: Spelling) -> Conditions
     since = terms.published_since
     return Conditions(
         phrases=phrases_of(terms.words),
-        products=frozenset(map(str.lower, terms.product)),
-        vendors=frozenset(map(str.lower, terms.vendor)),
+        products=frozenset(map(_name, terms.product)),
+        vendors=frozenset(map(_name, terms.vendor)),
         source=None if terms.source is None else terms.source.lower(),
         platform=None if terms.os is None else platform_term(terms.os, spelling),
         version=terms.version,
@@ -84,6 +84,11 @@ def conditions_of(terms: Terms, now: datetime, spelling: Spelling) -> Conditions
         published_since=None if since is None else moment(since, now, spelling.name("published_since")),
         state=None if terms.state is None else _one_of(terms.state, STATES, "state", spelling),
     )
+
+
+def _name(text: str) -> str:
+    """In lower case. Bytes that are no UTF-8, which no record has, are escaped."""
+    return text.lower().encode("utf-8", "backslashreplace").decode()
 
 
 def _severities(terms: Terms, spelling: Spelling) -> frozenset[Severity]:

@@ -29,8 +29,8 @@ _SAMPLE: Final = 4000
 """Rows of `affected` from which the dictionary is made."""
 _DICTIONARY_BYTES: Final = 16_384
 
-_AT_ONCE: Final = 500
-"""Records between two writes."""
+BYTES_AT_ONCE: Final = 2 << 20
+"""Of records, between two writes."""
 
 _DEAD_SHARE: Final = 4
 
@@ -241,24 +241,12 @@ class Filling:
         return self._name("place", place)
 
     def _packed(self, facts: Facts, places: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
-        by_product: dict[str, list[PackedProduct]] = {}
+        by_product: dict[str, list[tuple[Affected, int]]] = {}
         for each, place in zip(facts.affected, places, strict=True):
-            ranges = tuple(
-                (
-                    bounds.version,
-                    bounds.less_than,
-                    bounds.less_than_or_equal,
-                    bounds.status,
-                    tuple((change.at, change.status) for change in bounds.changes),
-                )
-                for bounds in each.ranges
-            )
-            packed = PackedProduct(
-                place, each.vendor, each.product, each.default_status, each.is_listed, ranges
-            )
-            by_product.setdefault(each.product.lower(), []).append(packed)
-        for product, packed_products in by_product.items():
-            yield self._name("product", product), self.number, _packing.encode(packed_products)
+            by_product.setdefault(each.product.lower(), []).append((each, place))
+        for product, several in by_product.items():
+            packed = _packing.encode([_packed_product(each, place) for each, place in several])
+            yield self._name("product", product), self.number, packed
 
     def _name(self, kind: str, name: str) -> int:
         """The number of a name; a new one is stored."""
@@ -275,6 +263,22 @@ class Filling:
         return number
 
 
+def _packed_product(product: Affected, place: int) -> PackedProduct:
+    ranges = tuple(
+        (
+            bounds.version,
+            bounds.less_than,
+            bounds.less_than_or_equal,
+            bounds.status,
+            tuple((change.at, change.status) for change in bounds.changes),
+        )
+        for bounds in product.ranges
+    )
+    return PackedProduct(
+        place, product.vendor, product.product, product.default_status, product.is_listed, ranges
+    )
+
+
 def _compressor(dictionary: bytes | None) -> zstandard.ZstdCompressor:
     prepared = None if dictionary is None else zstandard.ZstdCompressionDict(dictionary)
     return zstandard.ZstdCompressor(level=3, dict_data=prepared, write_dict_id=False)
@@ -289,7 +293,7 @@ def create(connection: sqlite3.Connection, content: Inspection, progress: Callab
     for statement in _TABLES:
         connection.execute(statement)
     filling, number = Filling(connection, is_new=True), 0
-    for records in batched(content.scan(), _AT_ONCE):
+    for records in _portions(content.scan()):
         filling.add(records)
         number += len(records)
         progress(number)
@@ -308,7 +312,7 @@ def update(connection: sqlite3.Connection, index: Index, content: Inspection) ->
     connection.execute("BEGIN IMMEDIATE")
     filling = Filling(connection, is_new=False)
     most = filling.number + filling.number // _DEAD_SHARE
-    for records in batched(content.scan(index.offset), _AT_ONCE):
+    for records in _portions(content.scan(index.offset)):
         if filling.number > most:
             connection.execute("ROLLBACK")
             return False
@@ -334,6 +338,18 @@ def _drop_deleted(connection: sqlite3.Connection, content: Inspection) -> None:
     connection.execute("DELETE FROM stored")
     connection.executemany("INSERT INTO stored VALUES (?)", ((name,) for name in content.names()))
     connection.execute("DELETE FROM records WHERE name NOT IN (SELECT name FROM stored)")
+
+
+def _portions(records: Iterable[Record]) -> Iterator[list[Record]]:
+    portion, size = list[Record](), 0
+    for record in records:
+        portion.append(record)
+        size += len(record.line)
+        if size >= BYTES_AT_ONCE:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 _T = TypeVar("_T")

@@ -199,3 +199,20 @@ def test_a_content_without_the_tables_of_the_scanner_is_a_mistake(
     ended = ctisync.run("match", str(file), "--os", "debian:12")
     assert ended.returncode == 2
     assert "no content has FEED-GLOBAL" in ended.stderr
+
+
+def test_hostile_patterns_delay_nothing_and_one_that_cannot_be_read_is_named(
+    matching: Ctisync, feed: FeedSimulator
+) -> None:
+    expected = matches(matching, DPKG, "--os", "debian:12")
+    name = {"translation": [{"product": "wall"}], "target": ["debian"]}
+    feed.history.create("TID-9001", {**name, "source": {"product": "^(a+)+$"}})
+    feed.history.create("TID-9002", {**name, "source": {"product": "open(?!door)"}})
+    assert matching.run("sync", "-q").returncode == 0
+    file = matching.home / "inventory"
+    file.write_text(DPKG + f"{'a' * 300}b\t1.0\tDebian\tii \n")
+    ended = matching.run("match", str(file), "--ndjson", "-q", "--os", "debian:12", "--log-format", "json")
+    assert list(map(json.loads, ended.stdout.splitlines())) == expected
+    warning = json.loads(ended.stderr)
+    assert (warning["level"], warning["event"], warning["records"]) == ("warning", "translations-left-out", 1)
+    assert warning["why"].endswith(": TID-9002")

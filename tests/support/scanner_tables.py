@@ -76,7 +76,7 @@ TRANSLATIONS: Final[dict[str, Any]] = {
     },
     "TID-0004": {
         "source": {"product": "(", "vendor": ""},
-        "target": ["windows"],
+        "target": ["darwin"],
         "translation": [{"product": "x"}],
     },
     "TID-0005": {"source": [], "target": {}, "translation": "none"},

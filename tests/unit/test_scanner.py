@@ -1,5 +1,7 @@
 """Where Wazuh's scanner looks a package up, under which name, and what it takes for affected."""
 
+import sys
+
 import pytest
 
 from ctisync.core.facts import Affected, VersionRange
@@ -170,3 +172,39 @@ def test_tables_of_any_form_are_no_reason_to_fail(odd: Json) -> None:
     assert [each.name for each in scanner.sources(package(vendor="Debian"), DEBIAN)] == [NVD]
     assert scanner.cpe(RHEL) == ""
     assert scanner.translated(package(), DEBIAN) == [package()]
+
+
+def translation(**source: str) -> Json:
+    return {"source": source, "target": ["debian"], "translation": [{"product": "other"}]}
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+$", "^(a|a)*$", "(.*)*(.*)*(.*)*!$", "^((a?){50}){20}$", "(a*)*(a*)*(a*)*(a*)*b"]
+)
+def test_no_pattern_of_the_feed_stops_a_match(pattern: str) -> None:
+    """Python's own patterns would search these for longer than the universe is old."""
+    scanner = Scanner({"TID-1": translation(product=pattern), "TID-2": translation(product="^a{200}")})
+    names = [each.name for each in scanner.translated(package("a" * 255 + "?"), DEBIAN)]
+    assert names == ["other"]
+    assert scanner.unread(DEBIAN) == []
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(", "a{2000}", "((a{100}){100}){100}", r"(a)\1", "a(?!b)", "|".join(map(str, range(100_000)))],
+    ids=["open", "long", "nested", "back-reference", "look-around", "large"],
+)
+def test_a_translation_with_a_pattern_that_cannot_be_read_is_left_out_and_named(pattern: str) -> None:
+    scanner = Scanner(
+        {"TID-1": translation(product="openssl", version=pattern), "TID-2": translation(product="^open")}
+    )
+    assert [each.name for each in scanner.translated(package(), DEBIAN)] == ["other"]
+    assert (scanner.unread(DEBIAN), scanner.unread(RHEL)) == (["TID-1"], [])
+
+
+def test_without_the_library_for_patterns_each_translation_that_has_one_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+    scanner = Scanner({"TID-1": translation(product="openssl"), "TID-2": translation()})
+    assert scanner.unread(DEBIAN) == ["TID-1"]

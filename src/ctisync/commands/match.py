@@ -145,7 +145,17 @@ def _hits(invocation: Invocation, inventory: Inventory, platform: Platform) -> t
         for consumer, content in opened_contents(invocation, store, opened).items():
             if content.lookup(TABLES[:1]):
                 file = invocation.index_of(consumer, content)
-                return file.ask(partial(_of_index, content=content, inventory=inventory, platform=platform))
+                question = partial(_of_index, content=content, inventory=inventory, platform=platform)
+                hits, in_records, unread = file.ask(question)
+                if unread:
+                    invocation.console.event(
+                        "warning",
+                        "translations-left-out",
+                        consumer=str(consumer),
+                        records=len(unread),
+                        why=f"ctisync cannot read their patterns: {', '.join(unread)}",
+                    )
+                return hits, in_records
     raise UsageError(
         f"no content has {TABLES[0]}, which says where packages are looked up",
         hint="pass --consumer with a consumer of vulnerabilities",
@@ -154,7 +164,8 @@ def _hits(invocation: Invocation, inventory: Inventory, platform: Platform) -> t
 
 def _of_index(
     index: Index, content: Inspection, inventory: Inventory, platform: Platform
-) -> tuple[list[_Hit], int]:
+) -> tuple[list[_Hit], int, list[str]]:
+    """As `_hits`; last the names of translations that cannot be read."""
     tables = content.lookup([*TABLES, *names_of_translations(index, TRANSLATIONS)])
     scanner = scanner_of(tables)
     packages = list(inventory.packages)
@@ -170,7 +181,7 @@ def _of_index(
         if match.name in facts
         and not _is_solved(facts[match.name], match.package is system, inventory, platform)
     ]
-    return sorted(hits, key=_by_score), in_records
+    return sorted(hits, key=_by_score), in_records, scanner.unread(platform)
 
 
 def _is_solved(facts: Facts, of_system: bool, inventory: Inventory, platform: Platform) -> bool:

@@ -32,6 +32,8 @@ _POINT: Final = re.compile("[.-]")
 
 _MOST_TEXT: Final = 256
 """Characters of a name, vendor or version that a pattern searches."""
+_PATTERN_BYTES: Final = 1 << 18
+"""Memory of a compiled pattern; one that needs more cannot be read."""
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,11 +128,15 @@ class Scanner:
         self._platforms = as_object(mapping.get("platformEquivalence"))
         self._majors = as_object(mapping.get("majorVersionEquivalence"))
         self._cpes = as_object(payloads.get("OSCPE-GLOBAL"))
-        self._translations = [
-            _compiled(as_struct(payload, _Translation))
-            for name, payload in sorted(payloads.items())
-            if name.startswith(TRANSLATIONS) and isinstance(payload, dict)
-        ]
+        self._translations: list[_Compiled] = []
+        self._unread: dict[str, list[str]] = {}
+        for name, payload in sorted(payloads.items()):
+            if name.startswith(TRANSLATIONS) and isinstance(payload, dict):
+                translation = as_struct(payload, _Translation)
+                try:
+                    self._translations.append(_compiled(translation))
+                except _Unreadable:
+                    self._unread[name] = translation.target
 
     def sources(self, package: Package, platform: Platform) -> list[Source]:
         """Where the package is looked up: in the source of its format, of its origin, or of its vendor on
@@ -206,6 +212,10 @@ class Scanner:
         lower = msgspec.structs.replace(package, name=package.name.lower(), vendor=package.vendor.lower())
         return packages or [lower]
 
+    def unread(self, platform: Platform) -> list[str]:
+        """The names of translations for this platform that are left out: a pattern cannot be read."""
+        return [name for name, targets in self._unread.items() if platform.platform in targets]
+
     def assess(
         self, product: Affected, package: Package, source: Source, cpe: str, platform: Platform
     ) -> Assessment:
@@ -246,6 +256,10 @@ def _parts(cpe: str) -> list[str]:
     return cpe.removeprefix("cpe:2.3:").removeprefix("cpe:/").split(":") if cpe else []
 
 
+class _Unreadable(Exception):
+    """A pattern cannot be read."""
+
+
 class _Compiled(NamedTuple):
     """A translation with its patterns; None for one that the record does not have."""
 
@@ -269,6 +283,7 @@ class _Compiled(NamedTuple):
 
 
 def _compiled(translation: _Translation) -> _Compiled:
+    """Raises _Unreadable."""
     source = translation.source
     return _Compiled(
         _pattern(source.product),
@@ -280,14 +295,21 @@ def _compiled(translation: _Translation) -> _Compiled:
 
 
 def _pattern(text: str) -> re.Pattern[str] | None:
-    """None for no pattern. One that Python cannot read fits nothing."""
+    """Of RE2, which has the methods of Python's own, but searches in linear time whatever the feed sends (ADR
+    42). None for no pattern. Raises _Unreadable."""
+    if not text:
+        return None
     try:
-        return re.compile(text) if text else None
-    except (re.error, OverflowError, RecursionError):
-        return _NOTHING
-
-
-_NOTHING: Final = re.compile(r"(?!)")
+        import re2  # only `match` needs it
+    except ImportError as error:  # a machine without a wheel of it
+        raise _Unreadable from error
+    options = re2.Options()
+    options.max_mem, options.log_errors = _PATTERN_BYTES, False
+    try:
+        compiled: re.Pattern[str] = re2.compile(text, options)
+    except re2.error as error:
+        raise _Unreadable from error
+    return compiled
 
 
 def _search(pattern: re.Pattern[str] | None, text: str) -> re.Match[str] | None:

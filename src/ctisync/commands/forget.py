@@ -1,5 +1,6 @@
 """`ctisync forget`: remove all that a store has of one consumer."""
 
+import glob
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,7 +87,9 @@ def _read(settings: Settings, name: str) -> StoredData:
         of_passes, of_verify = (list(downloads(lock_path(settings, each))) for each in names)
         footprint, locked = store.footprint(consumer), names if of_verify else (consumer,)
         path = index_path(settings, consumer)
-        index = tuple(each for each in (path, path.with_name(f"{path.name}.lock")) if each.exists())
+        beside = [path.with_name(f"{path.name}{end}") for end in ("", ".lock", "-journal")]
+        beside += path.parent.glob(f".{glob.escape(path.name)}.*.part")
+        index = tuple(each for each in beside if each.exists())
         return StoredData(store.name, consumer, footprint, (*of_passes, *of_verify), index, locked)
 
 

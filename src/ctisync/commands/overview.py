@@ -82,14 +82,20 @@ def _counted(generation: str | None, index: "Index") -> Counts | None:
         return None
     everything = Conditions()
     records, severities = count_by(index, everything, "severity")
+    _, years = count_by(index, everything, "year")
     groups = [
         Group("Severity", severities),
         Group("Vendor", count_by(index, everything, "vendor")[1][:_MOST]),
         Group("Product", count_by(index, everything, "product")[1][:_MOST]),
-        Group("Year of publication", count_by(index, everything, "year")[1][::-1][:_MOST_YEARS]),
+        Group("Year of publication", sorted(years, key=_year, reverse=True)[:_MOST_YEARS]),
     ]
     critical = search(index, Conditions(severities=frozenset({"critical"})), "published", _MOST)
     return Counts(index.offset, records, groups, critical.names)
+
+
+def _year(row: tuple[str, int]) -> str:
+    """Sorts those without a year before all others."""
+    return row[0] if row[0].isdigit() else ""
 
 
 def _advisory(facts: Facts) -> Advisory:

@@ -1,10 +1,12 @@
 """What a person reads of a record; whatever its shape, nothing in it is a reason to fail."""
 
 from decimal import Decimal
+from unittest.mock import Mock
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, seed
+from msgspec.inspect import type_info
 
 from ctisync.commands import records
 from ctisync.core.facts import Affected, Facts, Score, VersionRange, facts_of
@@ -263,6 +265,15 @@ anything = st.recursive(
 @given(st.dictionaries(st.sampled_from(["containers", "cveMetadata", "x"]), anything, max_size=3))
 def test_no_shape_of_a_payload_is_a_reason_to_fail(payload: dict[str, object]) -> None:
     assert records.as_text(line("CVE-1", 7, encode(payload))).startswith("CVE-1   offset 7")
+
+
+def test_the_shape_of_a_record_is_read_once_for_all_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it takes most of the time of a search in indicators."""
+    reading = Mock(wraps=type_info)
+    monkeypatch.setattr("ctisync.core.lenient.type_info", reading)
+    for number in range(3):
+        facts_of(line(f"indicator/{number}", 7, encode({"type": "ioc", "document": {"id": number}})))
+    assert reading.call_count <= 1
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of real records lies beside a checkout only")

@@ -1,5 +1,6 @@
 """Objects whose members may have any form, as structs: what does not fit is left out, not refused."""
 
+import functools
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
@@ -27,7 +28,13 @@ def as_object(value: Json) -> dict[str, Any]:
 
 def as_struct(value: Json, struct: type[_T]) -> _T:
     """The struct from a decoded object, without what has another form."""
-    return cast("_T", _fit(value, type_info(struct)))
+    kind = _kind_of(struct)  # type: ignore[arg-type]  # a class is hashable
+    return cast("_T", _fit(value, kind))
+
+
+@functools.cache  # it takes a hundred times as long as to read an object
+def _kind_of(struct: type) -> Type:
+    return type_info(struct)
 
 
 def _fit(value: Json, kind: Type) -> Any:

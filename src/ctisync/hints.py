@@ -8,6 +8,7 @@ from ctisync.escaping import quoted
 _WITH_CONSUMER: Final = frozenset(
     (
         *("sync", "update", "init-snapshot", "status", "export", "show", "search", "match"),
+        "watch test",
         *("verify", "history", "log", "doctor"),
     )
 )

@@ -283,12 +283,27 @@ class Inspection(Protocol):
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         """Those of these records that the live content holds."""
 
+    def missing(self, names: Collection[str]) -> set[str]:
+        """Those of these names of which the live content has no record."""
+
     def neighbours(self, name: str, most: int) -> list[str]:
         """At most so many names of the live content before `name`, and as many behind it, in their order
         (by UTF-8 bytes); not `name` itself."""
 
 
-class PassStore(Protocol):
+class InspectedStore(Protocol):
+    """A store as `verify`, and commands that look up records, need it."""
+
+    @property
+    def name(self) -> str:
+        """Its URL without credentials, for people."""
+
+    def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
+        """Read closely what is stored, without a lease and without a write. Raises as `read_state` does;
+        what `read_state` would refuse for its meaning, but can be read, is in the findings."""
+
+
+class PassStore(InspectedStore, Protocol):
     """A store as a pass needs it."""
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
@@ -309,18 +324,6 @@ class PassStore(Protocol):
 
         Raises AnotherPass when another writer holds it.
         """
-
-
-class InspectedStore(Protocol):
-    """A store as `verify`, and commands that look up records, need it."""
-
-    @property
-    def name(self) -> str:
-        """Its URL without credentials, for people."""
-
-    def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
-        """Read closely what is stored, without a lease and without a write. Raises as `read_state` does;
-        what `read_state` would refuse for its meaning, but can be read, is in the findings."""
 
 
 class DiagnosedStore(Protocol):
@@ -360,7 +363,7 @@ class HistoryStore(Protocol):
         they `touched`, unless asked for. None at all where there is no history."""
 
 
-class Store(PassStore, InspectedStore, DiagnosedStore, HistoryStore, Protocol):
+class Store(PassStore, DiagnosedStore, HistoryStore, Protocol):
     """Where content, state and history are kept."""
 
     def summary(self, consumer: Consumer) -> Summary:

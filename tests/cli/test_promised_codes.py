@@ -35,13 +35,14 @@ ARGUMENTS: Final = {
     "config get": ["cti.url"],
     "forget": ["--consumer", "vd_4.8.0"],
     "match": ["packages.txt", "--os", "debian:12"],
+    "watch test": ["our edge"],
 }
 """Without which the command makes no sense."""
 
 PROMISED: Final = [
     (path, code)
     for path, help_text in HELP_TEXTS.items()
-    if path not in ("", "config")  # groups: they end as what is in them does
+    if path not in ("", "config", "watch")  # groups: they end as what is in them does
     for code in sorted(help_text.codes - EVERYWHERE)
 ]
 
@@ -51,6 +52,7 @@ def ctisync(tmp_path: Path) -> Ctisync:
     """Nobody waits for a store that is not there."""
     hurried = Hurried(tmp_path)
     hurried.environ["PYTHONPATH"] = str(ROOT)
+    hurried.environ["CTISYNC_WATCH"] = '[{"name": "our edge", "product": ["openssl"]}]'
     (tmp_path / "packages.txt").write_text("openssl\t3.0.2-1\tDebian OpenSSL Team\tii \n")
     return hurried
 

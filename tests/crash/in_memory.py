@@ -1,22 +1,25 @@
 """Passes in this process, on the in-memory store and straight on a feed's replies: thousands in seconds."""
 
 import io
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 from ctisync.core import json_text, wire
 from ctisync.core.model import Change, Consumer, ConsumerInfo, Json, OffsetRange, Record, Snapshot
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Policy
-from ctisync.errors import CtisyncError
+from ctisync.core.watches import Watch
+from ctisync.errors import CtisyncError, HookFailed
 from ctisync.feed.client import Prefetch
 from ctisync.feed.snapshot import records as archive
 from ctisync.ports import SnapshotFile
 from tests.crash.stories import Story
 from tests.support import faults_ports
 from tests.support.clock import FakeClock
-from tests.support.faults import Effect, Effects, Fault, Killed
+from tests.support.faults import Effect, Effects, Fault, How, Killed, When
 from tests.support.feed_server import Kind, Request
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
@@ -35,13 +38,17 @@ class Ended(NamedTuple):
 
 class InMemoryPasses:
     """One story: `begin` anew, `run` a pass, look at what is `kept`, which `commands` were accepted and what
-    `downloads` there were."""
+    `downloads` there were,
+    and which ids were `delivered` to the hook of a watch, call by call."""
 
-    def __init__(self, story: Story, feed: FeedSimulator) -> None:
+    def __init__(self, story: Story, feed: FeedSimulator, watches: Sequence[Watch] = ()) -> None:
         self.story = story
         self.consumer = Consumer(feed.context, feed.consumer)
         self.commands: list[int] = []
         self.downloads: list[str] = []
+        self.watches: Sequence[Watch] = watches
+        self.delivered: list[list[str]] = []
+        self.hook_works = True
         self._simulator = feed
         self._storage = MemoryStorage()
         self._passes = 0
@@ -56,6 +63,7 @@ class InMemoryPasses:
         self._storage.put(self.consumer, self._start)
         self.commands.clear()
         self.downloads.clear()
+        self.delivered.clear()
         self._passes = 1
 
     def run(self, fault: Fault | None = None) -> Ended:
@@ -74,6 +82,8 @@ class InMemoryPasses:
                     clock=clock,
                     log=KeptLog(),
                     policy=Policy(),
+                    watches=self.watches,
+                    run_match_hook=partial(self._hook, effects),
                 )
             )
         except CtisyncError as error:
@@ -85,6 +95,15 @@ class InMemoryPasses:
     def send_update(self, index: str, offset: int) -> None:
         """`ports.CommandManager`: whatever comes is accepted."""
         self.commands.append(offset)
+
+    def _hook(self, effects: Effects, _watch: str, notices: bytes, _meanwhile: Callable[[], None]) -> bool:
+        """A hook that keeps the ids of what it gets."""
+        ids = [item["id"] for item in json.loads(notices)["records"]]
+        try:
+            effects.around(Effect("hook", "match"), lambda: self.delivered.append(ids), _failed)
+        except HookFailed:
+            return False
+        return self.hook_works
 
     @property
     def state(self) -> ConsumerState:
@@ -98,6 +117,10 @@ class InMemoryPasses:
         if self.kept.content is None:
             return None
         return list(MemoryStore(self._storage).export(self.consumer))
+
+
+def _failed(_how: How, _when: When) -> NoReturn:
+    raise HookFailed("as ordered")
 
 
 class _DirectFeed:

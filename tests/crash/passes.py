@@ -111,12 +111,19 @@ class SqlitePasses:
     """One story on SQLite: `begin` anew, `run` a pass, look at what is `kept`. `spare` is scratch space."""
 
     def __init__(
-        self, story: Story, folder: Path, feed: FeedSimulator, manager: CommandManagerStandIn, forks: Forks
+        self,
+        story: Story,
+        folder: Path,
+        feed: FeedSimulator,
+        manager: CommandManagerStandIn,
+        forks: Forks,
+        more_settings: Mapping[str, str] | None = None,
     ) -> None:
         self.story = story
         self.feed = feed
         self.manager = manager
         self.consumer = Consumer(feed.context, feed.consumer)
+        self.more_settings = more_settings or {}
         self._forks = forks
         self._start = folder / "start"
         self.folder = folder / "run"
@@ -150,6 +157,7 @@ class SqlitePasses:
             "CTISYNC_STATE_DIR": str(self.folder),
             "CTISYNC_COMMAND_MANAGER__URL": self.manager.url,
             **settings(self.feed),
+            **self.more_settings,
         }
 
     def run(self, fault: Fault | None = None) -> Ended:
@@ -217,7 +225,9 @@ def without_times(state: ConsumerState) -> dict[str, Any]:
 
 
 @contextmanager
-def sqlite_passes(story: Story, folder: Path) -> Iterator[SqlitePasses]:
+def sqlite_passes(
+    story: Story, folder: Path, more_settings: Mapping[str, str] | None = None
+) -> Iterator[SqlitePasses]:
     with ExitStack() as parts:
         yield SqlitePasses(
             story,
@@ -225,4 +235,5 @@ def sqlite_passes(story: Story, folder: Path) -> Iterator[SqlitePasses]:
             parts.enter_context(FeedSimulator()),
             parts.enter_context(CommandManagerStandIn()),
             parts.enter_context(Forks(folder)),
+            more_settings,
         )

@@ -54,6 +54,17 @@ def _(stage: Stage) -> Printed:
     return stage.run("sync", "-q", CTISYNC_HOOKS__ON_UPDATE=hook, CTISYNC_HOOKS__TIMEOUT="1")
 
 
+@situation("hook-match")
+def _(stage: Stage) -> Printed:
+    settings = {
+        "CTISYNC_WATCH": '[{"name": "our edge", "words": "CVE*"}]',
+        "CTISYNC_HOOKS__ON_MATCH": '["/bin/false"]',
+    }
+    assert stage.run("sync", "-q", **settings).code == 0
+    populate(stage.feed.history, 1, first=5000)
+    return stage.run("sync", "-q", **settings)
+
+
 @situation("status-ready")
 def _(stage: Stage) -> Printed:
     stage.follow()

@@ -37,6 +37,9 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         feed.history.create("CVE-2024-3094")
         for name, payload in PAYLOADS.items():
             feed.history.create(name, payload)
+        (tmp_path / "on-match").write_text("#!/bin/sh\ngrep -q our.edge\n")
+        (tmp_path / "on-match").chmod(0o755)
+        host.environ["CTISYNC_WATCH"] = '[{"name": "our edge", "product": ["openssl"]}]'
         host.follow()
         yield host
 

@@ -41,6 +41,8 @@ TESTS: Final[dict[str, Stages]] = {
     "fields_of": (("tests/unit/test_facts.py",),),
     "Scanner": (("tests/unit/test_scanner.py",),),
     "Conditions": (("tests/unit/test_conditions.py",),),
+    "Watch": (("tests/unit/test_watches.py",), ("tests/crash/test_watches.py",)),
+    "report_matches": (("tests/crash/test_watches.py",),),
     "conditions_of": (("tests/unit/test_terms.py",),),
     "Phrase": (("tests/unit/test_phrases.py",),),
     "read_inventory": (("tests/unit/test_inventory.py",),),

@@ -15,7 +15,9 @@ from ctisync.settings.schema import template
 from tests.docs import settings_table
 from tests.support.json_schema import mistakes
 
-UNCOMMENTED = re.sub(r"(?m)^#(?=[^# ])", "", template())
+WHOLE = re.sub(r"(?m)^#(?=[^# ])", "", template())
+UNCOMMENTED = WHOLE.partition("\n[[watch]]")[0]
+"""Without the watch: one without a name is a mistake."""
 
 
 def loaded(text: str, tmp_path: Path) -> LoadedSettings:
@@ -36,15 +38,15 @@ def test_the_printed_file_has_the_defaults_when_each_line_is_uncommented(tmp_pat
 
 def test_the_printed_file_holds_every_setting() -> None:
     def names(section: dict[str, Any]) -> set[str]:
-        (consumer,) = section.pop("consumers")
-        section["consumers[]"] = consumer
+        for name in ("consumers", "watch"):
+            (section[f"{name}[]"],) = section.pop(name)
         return {
             f"{key}.{inner}" if isinstance(value, dict) else key
             for key, value in section.items()
             for inner in (value if isinstance(value, dict) else [""])
         }
 
-    assert names(tomllib.loads(UNCOMMENTED)) == {name for name, _ in settings_table.every(Settings)}
+    assert names(tomllib.loads(WHOLE)) == {name for name, _ in settings_table.every(Settings)}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_no_line_of_the_printed_file_is_too_long_to_read() -> None:
 
 
 def test_the_schema_takes_the_printed_file_with_each_line_uncommented() -> None:
-    assert mistakes(json_schema(), tomllib.loads(UNCOMMENTED)) == []
+    assert mistakes(json_schema(), tomllib.loads(WHOLE)) == []
     assert mistakes(json_schema(), tomllib.loads(template())) == []
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 T = TypeVar("T")
 
-Place = Literal["feed", "commands", "database", "files", "node", "store", "history"]
+Place = Literal["feed", "commands", "database", "files", "node", "store", "history", "hook"]
 """What a lasting fault affects as a whole: a server, a disk."""
 
 When = Literal["before", "after"]

@@ -195,6 +195,9 @@ class MemoryInspection:
         content = self._kept.content or {}
         return {name: content[name] for name in names if name in content}
 
+    def missing(self, names: Collection[str]) -> set[str]:
+        return set(names).difference(self._kept.content or {})
+
     def neighbours(self, name: str, most: int) -> list[str]:
         names = sorted(self._kept.content or {}, key=str.encode)
         before = [each for each in names if each.encode() < name.encode()]

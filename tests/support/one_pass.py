@@ -1,12 +1,13 @@
 """One pass with the parts that a test chooses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft, Ended, PassReport
 from ctisync.core.steps import Policy
+from ctisync.core.watches import Watch
 from ctisync.ports import Clock, CommandManager, Log, PassFeed, PassStore
-from ctisync.sync.parts import Parts
+from ctisync.sync.parts import MatchHook, Parts
 from ctisync.sync.run_pass import run_pass
 
 
@@ -20,6 +21,8 @@ def parts_of(
     log: Log,
     policy: Policy,
     check_time: Callable[[], None] = lambda: None,
+    watches: Sequence[Watch] = (),
+    run_match_hook: MatchHook = lambda *_: True,
 ) -> Parts:
     draft = Draft(
         consumer,
@@ -38,6 +41,8 @@ def parts_of(
         policy=policy,
         check_time=check_time,
         report=draft,
+        watches=watches,
+        run_match_hook=run_match_hook,
     )
 
 

@@ -1,8 +1,10 @@
 """The real parts of a pass: a feed over HTTP, a store, a Command Manager over HTTP."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -11,6 +13,7 @@ from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.pass_report import PassReport
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode, Policy
+from ctisync.core.watches import Watch
 from ctisync.errors import CtisyncError
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.budget import PassLimits
@@ -28,7 +31,10 @@ from tests.support.records import comparable
 
 
 class World:
-    """The parts of one consumer. Each pass is like a new process: only the store and the disk stay."""
+    """The parts of one consumer. Each pass is like a new process: only the store and the disk stay.
+
+    `delivered`: what the hooks of `watches` got.
+    """
 
     def __init__(
         self,
@@ -48,6 +54,8 @@ class World:
         self.allowed_hosts: tuple[str, ...] = ()
         self.token: str | None = None
         self.token_exchange_url: str | None = None
+        self.watches: list[Watch] = []
+        self.delivered: list[dict[str, Any]] = []
         self.log = KeptLog()
         self.store = make_store
 
@@ -92,6 +100,8 @@ class World:
                     log=self.log,
                     policy=msgspec.structs.replace(self.policy, mode=mode),
                     check_time=feed.check_time,
+                    watches=self.watches,
+                    run_match_hook=self._hook,
                 )
             )
         except CtisyncError as error:
@@ -100,6 +110,10 @@ class World:
             feed.close()
             store.close()
         return None
+
+    def _hook(self, _watch: str, notices: bytes, _meanwhile: Callable[[], None]) -> bool:
+        self.delivered.append(json.loads(notices))
+        return True
 
     def _commands(self) -> CommandManagerClient:
         return CommandManagerClient(

@@ -24,6 +24,8 @@ OURS: Final = {
     "policy.mode": "a subcommand",
     "status": "what `hints.command` writes",
     "then_sync()": "the same",
+    "test": "the same",
+    "hook": "words, each quoted there",
     "typed": "what Curl writes, which quotes",
     "values[-1]": "a value of an option",
     "url_forms": "a text of our own",

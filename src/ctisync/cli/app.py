@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "show": "ctisync.commands.records",
     "search": "ctisync.commands.search",
     "match": "ctisync.commands.match",
+    "watch": "ctisync.commands.watch",
     "verify": "ctisync.commands.verify",
     "history": "ctisync.commands.history",
     "log": "ctisync.commands.records",

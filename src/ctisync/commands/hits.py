@@ -11,7 +11,7 @@ from rich.table import Table
 from ctisync import hints
 from ctisync.commands.printing import cell, drawn
 from ctisync.commands.records import ranges_as_text
-from ctisync.core.conditions import Conditions
+from ctisync.core.conditions import Conditions, as_hit
 from ctisync.core.facts import Facts, facts_of_record
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
@@ -61,22 +61,8 @@ def read_hits(answer: Answer) -> Iterator[Hit]:
 
 def as_json(hit: Hit, *, several: bool) -> dict[str, Any]:
     """The members of a hit, for programs. `several`: with its consumer."""
-    facts, score = hit.facts, hit.facts.score
-    affected = {(each.vendor, each.product): None for each in facts.affected}
-    document: dict[str, Any] = {"consumer": str(hit.consumer)} if several else {}
-    return document | {
-        "name": facts.name,
-        "offset": facts.offset,
-        "severity": None if score is None else score.level,
-        "score": None if score is None or score.base is None else float(score.base),
-        "title": facts.title or facts.description,
-        "state": facts.state,
-        "published": facts.published or None,
-        "changed": facts.inserted_at or None,
-        "exploit": facts.has_exploit,
-        "sure": hit.is_sure,
-        "affected": [{"vendor": vendor, "product": product} for vendor, product in affected],
-    }
+    consumer = {"consumer": str(hit.consumer)} if several else {}
+    return consumer | as_hit(hit.facts, is_sure=hit.is_sure)
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

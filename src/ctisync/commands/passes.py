@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -27,6 +27,9 @@ from ctisync.system.files import STDOUT, absolute, atomic_write, open_own
 from ctisync.system.folders import foreign_link, network_disk_risk
 from ctisync.system.process import StopRequested, only_ctisync_errors
 from ctisync.wiring import command_manager, consumer_lock, lock_path, opened_feed, opened_store
+
+if TYPE_CHECKING:  # only passes with watches need it
+    from ctisync.core.watches import Watch
 
 _HISTORY_SECONDS: Final = 10.0
 _HURRIED_SECONDS: Final = 1.0
@@ -103,6 +106,7 @@ def _pass_and_hooks(
         alerts = Alerts(invocation, consumer, report, draft.incidents)
         hooks_are_good = not report.updated or _run_hook(invocation, report, "update")
         hooks_are_good &= alerts.send()
+        hooks_are_good &= not report.watches_failed
     if report.exit_code == errors.DONE and not hooks_are_good:
         return errors.HookFailed.exit_code, alerts
     return report.exit_code, alerts
@@ -126,6 +130,8 @@ def _pass(
                 policy=invocation.policy,
                 check_time=feed.check_time,
                 report=draft,
+                watches=_watches(invocation),
+                run_match_hook=partial(_run_match_hook, invocation, consumer),
             )
             ended = run_pass(parts) if one_pass is None else one_pass(parts, feed)
     except errors.CtisyncError as error:
@@ -191,6 +197,32 @@ def _run_hook(
         invocation.console.error(error)
         return False
     invocation.console.event("info", "hook-done", consumer=report.consumer, hook=f"on_{reason}")
+    return True
+
+
+def _watches(invocation: Invocation) -> "list[Watch]":
+    if not (watches := invocation.settings.watch):
+        return []
+    from ctisync.settings.watches import watches_of
+
+    return watches_of(watches, "watch", invocation.clock.now())
+
+
+def _run_match_hook(
+    invocation: Invocation, consumer: Consumer, watch: str, notices: bytes, meanwhile: Callable[[], None]
+) -> bool:
+    """Run the hook for the notices of a watch, if there is one. Returns whether it succeeded."""
+    hooks = invocation.settings.hooks
+    if not hooks.on_match:
+        return True
+    from ctisync.notifications.hooks import run_match_hook
+
+    try:
+        run_match_hook(hooks.on_match, watch, consumer, notices, hooks.timeout, meanwhile)
+    except errors.HookFailed as error:
+        invocation.console.error(error)
+        return False
+    invocation.console.event("info", "hook-done", consumer=str(consumer), hook="on_match")
     return True
 
 

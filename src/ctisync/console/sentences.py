@@ -62,7 +62,8 @@ def closing(report: PassReport) -> str | None:
     the pass ended."""
     match report.outcome:
         case "up-to-date" | "initialised":
-            return f"{report.consumer}: {_done(report)}; {_position(report)}."
+            reported = counted(report.notices, "record") + " reported; " if report.notices else ""
+            return f"{report.consumer}: {_done(report)}; {reported}{_position(report)}."
         case "cooldown":
             return f"{report.consumer}: {report.why}."
         case _:

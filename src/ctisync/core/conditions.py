@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 
@@ -134,6 +134,25 @@ def on_platform(conditions: Conditions, scanner: Scanner) -> Conditions:
     native = scanner.native_source(platform)
     source = conditions.source or (None if native is None else native.name.lower())
     return msgspec.structs.replace(conditions, source=source, cpe=scanner.cpe(platform))
+
+
+def as_hit(facts: Facts, *, is_sure: bool) -> dict[str, Any]:
+    """The members of a matching record, for programs. `is_sure`: the answer of `match` is not "perhaps"."""
+    score = facts.score
+    affected = {(each.vendor, each.product): None for each in facts.affected}
+    return {
+        "name": facts.name,
+        "offset": facts.offset,
+        "severity": None if score is None else score.level,
+        "score": None if score is None or score.base is None else float(score.base),
+        "title": facts.title or facts.description,
+        "state": facts.state,
+        "published": facts.published or None,
+        "changed": facts.inserted_at or None,
+        "exploit": facts.has_exploit,
+        "sure": is_sure,
+        "affected": [{"vendor": vendor, "product": product} for vendor, product in affected],
+    }
 
 
 def scheme_of_source(source: str) -> Scheme:

@@ -46,7 +46,8 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     read, as are `phase` and the times. `records`: number written. `changes`: number applied. `received`:
     bytes from the feed. `touched`: the changed records in order, or the last of them; `unlisted`: the
     number of those left out. `tried_at`: when the feed was last asked; `checked_at`: when it last answered;
-    `was_in_step_at`: as in the state.
+    `was_in_step_at`: as in the state. `notices`: number of records that were reported to watches.
+    `watches_failed`: number of watches whose hook failed.
     """
 
     pass_id: str
@@ -72,6 +73,8 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: Moment | None = None
     tried_at: Moment | None = None
     was_in_step_at: Moment | None = None
+    notices: int = 0
+    watches_failed: int = 0
     unlisted: int = msgspec.field(default=0, name="untold")
     touched: tuple[Touched, ...] = ()
 
@@ -212,6 +215,10 @@ class Draft:
             touched.append(Touched(write.offset, how, write.name))
         self._add(touched, changes=changes, records=len(touched))
         return touched
+
+    def add_notices(self, delivered: int = 0, failed: int = 0) -> None:
+        """Add what was reported to watches, and the watches whose hook failed."""
+        self._add([], notices=delivered, watches_failed=failed)
 
     def _add(self, touched: list[Touched], **numbers: int) -> None:
         sums = {name: getattr(self._report, name) + number for name, number in numbers.items()}

@@ -39,6 +39,11 @@ def phrases_of(words: Sequence[str]) -> tuple[Phrase, ...]:
     return tuple(phrases)
 
 
+def split_phrases(text: str) -> tuple[str, ...]:
+    """The words and quoted phrases of a text, each for `phrases_of`."""
+    return tuple(match[0] for match in _QUOTED.finditer(text))
+
+
 def tokens_of(text: str) -> tuple[str, ...]:
     """The tokens of a text, in its order."""
     plain = "".join(each for each in unicodedata.normalize("NFD", text) if not unicodedata.combining(each))

@@ -78,6 +78,15 @@ class Accepted(msgspec.Struct, frozen=True):
     at: Moment
 
 
+class WatchCursor(msgspec.Struct, frozen=True):
+    """How far the watch of this name was reported: up to `offset`. `ledger`: what was last reported of each
+    record, packed by `core.watches`."""
+
+    watch: str
+    offset: int
+    ledger: bytes = b""
+
+
 class LoadRequest(msgspec.Struct, frozen=True):
     """An operator requested an initialisation with these settings at this time. It is not done yet.
 
@@ -124,6 +133,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     was_in_step_at: Moment | None = None
     accepted: Accepted | None = None
     incidents: Incidents = ()
+    watches: tuple[WatchCursor, ...] = ()
     occupant: str | None = None
 
     @property

@@ -10,20 +10,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
 
-from ctisync import __version__
+from ctisync import __version__, hints
 from ctisync.console import rfc3339
 from ctisync.core.incidents import Incident
+from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Reason
 from ctisync.errors import HookFailed
-from ctisync.escaping import escape
+from ctisync.escaping import escape, quoted
 from ctisync.system.files import file_name
-from ctisync.system.threads import run_within
+from ctisync.system.threads import run_within, start_thread
+
+_PART: Final = 5.0
+"""Seconds after which a running hook is looked at again."""
 
 _LAST_WORDS: Final = 1.0
 """Seconds between SIGTERM and SIGKILL for a hook."""
@@ -32,27 +36,69 @@ _LAST_WORDS: Final = 1.0
 def run_hook(
     argv: Sequence[str], reason: Reason, report: PassReport, timeout: float, incident: Incident | None = None
 ) -> None:
-    """Run `argv` to its end, with the environment of ctisync and `variables`; its output goes to standard
-    error. Raises HookFailed if it cannot be started, fails, or takes more than `timeout` s. After "recovered"
-    it reads the incident from standard input, as JSON.
+    """Run `argv` as `_run` does, with `variables`. After "recovered" it reads the incident from standard
+    input, as JSON."""
+    hint = None if incident is None else "run the hook by hand; the next pass alerts again"
+    ended = None if incident is None or reason != "recovered" else described(incident, report)
+    values = variables(reason, report, incident)
+    _run(argv, f"{report.consumer}: hooks.on_{reason}", values, ended, timeout, hint)
+
+
+def run_match_hook(
+    argv: Sequence[str],
+    watch: str,
+    consumer: Consumer,
+    notices: bytes,
+    timeout: float,
+    meanwhile: Callable[[], None],
+) -> None:
+    """The same for the notices of a watch, which the hook reads from standard input, as JSON. Calls
+    `meanwhile` every few seconds."""
+    name = f"{consumer}: hooks.on_match of the watch {watch}"
+    values = {"REASON": "match", "WATCH": watch, "CONSUMER": consumer, "INDEX": consumer.index}
+    test = hints.command("watch test", quoted(watch), f"--consumer {quoted(consumer)}", "--json")
+    hook = " ".join(map(quoted, argv))
+    hint = f"{test} | {hook} (runs the hook; the next pass reports the same again)"
+    _run(argv, name, _variables(values), notices, timeout, hint, meanwhile)
+
+
+def _run(
+    argv: Sequence[str],
+    name: str,
+    values: Mapping[str, str],
+    text: bytes | None,
+    timeout: float,
+    hint: str | None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Run `argv` to its end, with the environment of ctisync and `values`, and `text` as standard input; its
+    output goes to standard error. Raises HookFailed if it cannot be started, fails, or takes more than
+    `timeout` s.
 
     After the timeout, or if ctisync is stopped, the hook is stopped with all processes that it has started.
     """
-    name = f"{report.consumer}: hooks.on_{reason}"
-    hint = None if incident is None else "run the hook by hand; the next pass alerts again"
-    ended = None if incident is None or reason != "recovered" else described(incident, report)
     try:
         process = subprocess.Popen(
             [file_name(each) for each in argv],
-            env={**os.environ, **variables(reason, report, incident)},
-            stdin=subprocess.PIPE if ended else subprocess.DEVNULL,
+            env={**os.environ, **values},
+            stdin=subprocess.PIPE if text else subprocess.DEVNULL,
             stdout=sys.stderr,
             start_new_session=True,
         )
     except OSError as error:
         raise HookFailed(f"{name}: {argv[0]} cannot be started: {error.strerror}", hint=hint) from error
+    left = timeout
     try:
-        process.communicate(ended, timeout)
+        if text:
+            _write(process, text)
+        while process.poll() is None:
+            part = min(left, _PART)
+            try:
+                process.wait(part)
+            except subprocess.TimeoutExpired:
+                if (left := left - part) <= 0:
+                    raise
+                meanwhile()
         code = process.returncode
     except BaseException as error:
         _end_group(process)
@@ -63,6 +109,18 @@ def run_hook(
     if code != 0:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
         raise HookFailed(f"{name}: {argv[0]} ended with {how}", hint=hint)
+
+
+def _write(process: "subprocess.Popen[bytes]", text: bytes) -> None:
+    """Write `text` to the standard input of the process, on a thread: it may read late, or nothing."""
+
+    def write() -> None:
+        assert process.stdin is not None
+        with suppress(OSError), process.stdin as stdin:
+            stdin.write(text)
+
+    if start_thread(write, "hook") is None:
+        write()
 
 
 def described(incident: Incident, report: PassReport) -> bytes:
@@ -99,6 +157,10 @@ def variables(reason: Reason, report: PassReport, incident: Incident | None = No
         "RECORDS": report.records,
         "SINCE": None if incident is None else rfc3339(incident.since),
     }
+    return _variables(values)
+
+
+def _variables(values: Mapping[str, object]) -> dict[str, str]:
     return {f"HOOK_{name}": "" if value is None else escape(str(value)) for name, value in values.items()}
 
 

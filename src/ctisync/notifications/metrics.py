@@ -35,6 +35,8 @@ GAUGES: Final[dict[str, tuple[str, Callable[[PassReport], float | None]]]] = {
     "ctisync_pass_records": ("Records that the last pass wrote", lambda it: it.records),
     "ctisync_pass_received_bytes": ("Bytes received from the feed", lambda it: it.received),
     "ctisync_pass_retries": ("Retried requests to the feed", lambda it: it.retries),
+    "ctisync_pass_notices": ("Records that the last pass reported to watches", lambda it: it.notices),
+    "ctisync_watches_failed": ("Watches whose hook failed in the last pass", lambda it: it.watches_failed),
     LAST_SUCCESS: (
         "When the last pass with exit code 0 ended",
         lambda it: it.ended_at.timestamp() if it.exit_code == DONE else None,

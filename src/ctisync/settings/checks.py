@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from ipaddress import ip_address
 from operator import attrgetter
@@ -48,6 +49,10 @@ _OUR_HEADERS: Final = frozenset(
     | {"expect", "host", "if-match", "if-none-match", "if-range", "keep-alive", "proxy-authorization"}
     | {"proxy-connection", "range", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
 )
+
+
+_ANY_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""A time before which a duration in the settings is tried."""
 
 
 class SeveralMistakes(ConfigurationError):
@@ -157,7 +162,7 @@ def _header_mistakes(headers: Mapping[str, Secret], where: str) -> Iterator[Conf
                 "or others than ASCII",
                 hint="remove them",
             )
-    yield from _repeated("the header", [name.lower() for name in headers], where)
+    yield from repeated("the header", [name.lower() for name in headers], where)
 
 
 def check_readable(path: Path, where: str) -> None:
@@ -220,8 +225,8 @@ def _consumer_mistakes(consumers: Sequence[Consumer], where: str) -> Iterator[Co
                 f"{where}: {consumer} has an empty resources setting",
                 hint='write resources = ["*"], or leave it out',
             )
-    yield from _repeated("the consumer", [str(consumer) for consumer in consumers], where)
-    yield from _repeated("the index", [consumer.index for consumer in consumers], where)
+    yield from repeated("the consumer", [str(consumer) for consumer in consumers], where)
+    yield from repeated("the index", [consumer.index for consumer in consumers], where)
 
 
 def _is_index_name(name: str) -> bool:
@@ -230,7 +235,8 @@ def _is_index_name(name: str) -> bool:
     return is_valid and name not in (".", "..", *OUR_INDICES)
 
 
-def _repeated(what: str, values: Sequence[str], where: str) -> Iterator[ConfigurationError]:
+def repeated(what: str, values: Sequence[str], where: str) -> Iterator[ConfigurationError]:
+    """The mistake that one of the values occurs more than once."""
     for value, times in Counter(values).most_common(1):
         if times > 1:
             yield ConfigurationError(f"{where}: {what} {value} occurs {times} times", hint="keep one of them")
@@ -286,6 +292,11 @@ def check_settings(settings: Settings, sources: Mapping[str, SetValue], mistakes
     if mistakes.none_in("consumers"):
         with mistakes.collect("consumers"):
             check_consumers(settings.followed, where("consumers"))
+    if settings.watch and mistakes.none_in("watch"):
+        from ctisync.settings.watches import watches_of
+
+        with mistakes.collect("watch"):
+            watches_of(settings.watch, where("watch"), _ANY_TIME)
 
 
 def _check_command_manager(settings: Settings, where: str, mistakes: Mistakes) -> None:

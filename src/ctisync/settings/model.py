@@ -118,6 +118,8 @@ class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     on_stale: Command to run if the content has been out of step for longer than `stale_after`, once per
         incident.
     on_recovered: Command to run once an incident is over that `on_error` or `on_stale` reported.
+    on_match: Command to run for each watch that records match, once per pass; it reads the records as JSON
+        from standard input.
     again_after: Seconds after which `on_error`, `on_stale` and the ping `/fail` report the same incident
         again; 0: after each pass.
     stale_after: Seconds after which the content is stale, counted from when it was last known to be in step.
@@ -128,6 +130,7 @@ class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     on_error: tuple[str, ...] = ()
     on_stale: tuple[str, ...] = ()
     on_recovered: tuple[str, ...] = ()
+    on_match: tuple[str, ...] = ()
     again_after: LongSeconds = 86_400.0
     stale_after: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
     timeout: Seconds = 60.0
@@ -143,10 +146,48 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     eager: bool = False
 
 
+class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A watch: after each pass, ctisync reports the records that are new or changed and match it, to the log
+    and to `hooks.on_match`. Set `name` and one or more conditions; a record must meet all of them. Of a list,
+    one entry is enough.
+
+    name: Name of the watch; another name is another watch, which begins anew.
+    words: Words that a record has, all of them: `"two words"` in quotes for a phrase, `log4j*` for a begin.
+    vendor: Vendors.
+    product: Products or packages.
+    version: Version of a product that is affected; needs `product`.
+    source: Source of the product: `debian`, `redhat_9`, `nvd` (the default with `version`).
+    os: Platform of the product, `NAME:VERSION`, and so its own source: `debian:12`, `rhel:9`.
+    cwe: Numbers of weaknesses: `79`.
+    severity: Severities: `none`, `low`, `medium`, `high`, `critical`.
+    min_severity: Lowest severity.
+    min_score: Lowest CVSS score, 0 to 10.
+    exploit: Only records with a reference to an exploit.
+    published_since: Date, or a duration before each pass: only records that were published from then on.
+    state: `published` or `rejected`.
+    """
+
+    name: str = ""
+    words: str = ""
+    vendor: tuple[str, ...] = ()
+    product: tuple[str, ...] = ()
+    version: str | None = None
+    source: str | None = None
+    os: str | None = None
+    cwe: tuple[int, ...] = ()
+    severity: tuple[str, ...] = ()
+    min_severity: str | None = None
+    min_score: float | None = None
+    exploit: bool = False
+    published_since: str | None = None
+    state: str | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of ctisync.
 
     consumers: Consumers to follow.
+    watch: Watches: records to report after a pass.
     ping_url: Monitoring URL to ping: `/start` when a run starts, the URL itself on success, `/fail` on
         failure.
     ping_url_file: File that contains the `ping_url`.
@@ -168,6 +209,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = Limits()
     hooks: HookSettings = HookSettings()
     search: SearchSettings = SearchSettings()
+    watch: tuple[WatchSettings, ...] = ()
     ping_url: Secret | None = None
     ping_url_file: Path | None = None
     history: Annotated[int, Meta(ge=0, le=MOST_PASSES)] = 1000

@@ -189,7 +189,7 @@ def in_units(value: Any) -> str:
 
 def template() -> str:
     """The template: each setting with its meaning and its default, commented out. As a settings file it has
-    no effect, and neither has it without the `#` before names and `[[`."""
+    no effect, and neither has it without the `#` before names and `[[consumers`."""
     lines = [*_prose(_HEAD), *_lines(settings_of(Settings))]
     return "\n".join(lines) + "\n"
 
@@ -209,7 +209,7 @@ def _lines(settings: Iterator[Setting]) -> Iterator[str]:
         yield head
         yield from _prose(purpose_of(section))
         if head.startswith("#"):
-            yield from _prose("Also remove the # above. For another consumer, repeat the section.")
+            yield from _prose("Also remove the # above. For another one, repeat the section.")
         yield from _lines(settings_of(section))
 
 

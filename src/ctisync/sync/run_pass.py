@@ -5,7 +5,7 @@ is nothing left to do. The caller holds the host's lock. A pass without anything
 store's lease; otherwise it keeps the lease to its end.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 
 from ctisync import errors, hints
@@ -14,7 +14,7 @@ from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import ApplyRange, End, Initialise, Policy, SoFar, Step, cooldown_end, next_step
-from ctisync.errors import CommandNotAccepted, CtisyncError, FeedRefused, FeedUnreachable
+from ctisync.errors import AnotherPass, CommandNotAccepted, CtisyncError, FeedRefused, FeedUnreachable
 from ctisync.ports import Level, SnapshotFile, Writer
 from ctisync.sync.init_snapshot import init_snapshot
 from ctisync.sync.parts import Parts
@@ -74,6 +74,7 @@ class _Pass:
             self._store_failure(error)
             if isinstance(error, FeedUnreachable | FeedRefused):
                 self._send_owed_command()
+                self._report_matches()
             raise
         finally:
             self._log_state("pass-stands")
@@ -81,6 +82,7 @@ class _Pass:
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
         self.parts.event(level, "pass-ended", outcome=end.outcome, why=end.why)
         self.parts.report.end = end
+        self._report_matches()
         failure = bad_end(end, self.consumer, self.parts.policy, self.state, self.clock.now())
         if failure is not None:
             raise failure
@@ -140,6 +142,10 @@ class _Pass:
             why = f"the content stored as {self.consumer.index} is not the one that the state names: "
             why += "another program has removed or replaced it"
             self.parts.event("warning", "content-gone", offset=before.offset, why=why)
+        if self.parts.watches or self.writer.state.watches:
+            from ctisync.sync.watches import begin_watches
+
+            begin_watches(self.parts, self.writer)
         if self.answer is None:
             return
         if self.writer.state.offset != before.offset:
@@ -194,6 +200,22 @@ class _Pass:
         owed = self.state.owed_for(self.consumer)
         if self.writer is not None and owed is not None and not self.so_far.command_refused:
             self._send_command(self.writer, owed.offset)
+
+    def _report_matches(self) -> None:
+        """Report to the watches what is new in the content. Without a lease, another pass may be at work,
+        which does it then."""
+        state, consumer = self.state, self.consumer
+        is_here = state.index_elsewhere(consumer) is None and state.occupant is None
+        if not self.parts.watches or not is_here:
+            return
+        from ctisync.sync.watches import has_due, report_matches
+
+        if not has_due(self.parts, state):
+            return
+        with suppress(AnotherPass):
+            if self.writer is None:
+                self.writer = self.resources.enter_context(self.parts.store.writer(consumer))
+            report_matches(self.parts, self.writer)
 
     def _end(self, end: End) -> None:
         """Store the feed's answer if the lease was not needed. Remove a partial download, unless an

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -78,14 +78,22 @@ class OpenSearchInspection:
             yield from self._point.names()
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
-        if self._point is None:
-            return {}
-        ids, records = list(names), dict[str, Record]()
-        for start in range(0, len(ids), _NAMES_PER_SEARCH):
-            some = ids[start : start + _NAMES_PER_SEARCH]
-            hits = self._point.search(size=len(some), query={"ids": {"values": some}}, version=True).hits
+        records = dict[str, Record]()
+        for hits in self._hits(names, version=True):
             records |= {hit.id: _record(hit) for hit in hits}  # a hit keeps the whole reply in memory
         return records
+
+    def missing(self, names: Collection[str]) -> set[str]:
+        return set(names).difference(hit.id for hits in self._hits(names, _source=False) for hit in hits)
+
+    def _hits(self, names: Collection[str], **body: Any) -> Iterator[list[Hit]]:
+        """Those of the records with these names."""
+        if (point := self._point) is None:
+            return
+        ids = list(names)
+        for start in range(0, len(ids), _NAMES_PER_SEARCH):
+            some = ids[start : start + _NAMES_PER_SEARCH]
+            yield point.search(size=len(some), query={"ids": {"values": some}}, **body).hits
 
     def neighbours(self, name: str, most: int) -> list[str]:
         return [] if self._point is None else self._point.neighbours(name, most)

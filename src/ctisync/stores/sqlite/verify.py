@@ -92,6 +92,11 @@ class SqliteInspection:
             records = [self._record(row) for row in rows if row is not None]
         return {record.name: record for record in records}
 
+    def missing(self, names: Collection[str]) -> set[str]:
+        query = "SELECT 1 FROM records WHERE generation = ? AND name = ?"
+        with translate_errors(self._path):
+            return {name for name in names if self._select(query, name).fetchone() is None}
+
     def neighbours(self, name: str, most: int) -> list[str]:
         with translate_errors(self._path):
             before, behind = (

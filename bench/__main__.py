@@ -1,12 +1,14 @@
 """Runs benches: `python -m bench COMMAND [options]`.
 
     reading, load-opensearch, load-sqlite, update-opensearch, update-sqlite, idle, export, memory, overlap,
-    disk
+    disk, index
     all       every one of these, at full size
     scale     loads and updates up to the size of the real feed, on a cluster, too: half an hour
     settings  what each setting that is about speed or size changes
     load-apart    load-opensearch with a core for the node alone
     worst     what the fold of the worst replies within the limits costs
+    search    search and match on an index; of the real feed's size with --records 300000: 15 minutes
+    against   passes next to those of another revision (--revision), in pairs
     quick     every bench, small: under two minutes
     guard     the same as quick, and 1 as exit code when a figure is beyond its limit
     performance   measures what docs/performance.md shows; picture: draws it anew (--help after either)
@@ -24,9 +26,11 @@ from typing import Any, Final
 
 from bench import guard, machine
 from bench.commands import (
+    against,
     disk,
     export,
     idle,
+    index,
     load_apart,
     load_opensearch,
     load_sqlite,
@@ -34,6 +38,7 @@ from bench.commands import (
     overlap,
     reading,
     scale,
+    searching,
     settings,
     update_opensearch,
     update_sqlite,
@@ -59,12 +64,15 @@ COMMANDS: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "memory": memory.measure,
     "overlap": overlap.measure,
     "disk": disk.measure,
+    "index": index.measure,
 }
 LONG: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "scale": scale.measure,
     "settings": settings.measure,
     "load-apart": load_apart.measure,
     "worst": worst.measure,
+    "search": searching.measure,
+    "against": against.measure,
 }
 """Part of no set: they take long, or a cluster, or keep this process on some of its cores."""
 
@@ -144,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=ALL_STORES,
         help=f"leave out the benches of the others ({' '.join(STORES)}; scale, settings: the cluster, too)",
     )
+    parser.add_argument("--revision", default="HEAD", help="of the repository, for `against` (%(default)s)")
     parser.add_argument("--folder", type=Path, default=DATA, help="keeps feeds, some GB (%(default)s)")
     return parser
 
@@ -160,6 +169,7 @@ def _options(parsed: argparse.Namespace) -> Options:
         or (scale.SIZES if parsed.command == "scale" else (records // 4, records // 2, records)),
         stores=tuple(parsed.stores),
         folder=parsed.folder.absolute(),
+        revision=parsed.revision,
     )
 
 

@@ -23,13 +23,14 @@ class Client:
         feed: ServedFeed,
         store_url: str | None = None,
         settings: Mapping[str, str] | None = None,
+        sources: str = SOURCES,
     ) -> None:
         self.home = home
         self._feed = feed
         self._ctisync = Ctisync(home)
         self.database = home / "ctisync.db"
         self._ctisync.environ |= {
-            "PYTHONPATH": SOURCES,
+            "PYTHONPATH": sources,
             "CTISYNC_CTI__URL": feed.url,
             "CTISYNC_STORE__URL": store_url or f"sqlite:///{self.database}",
             "CTISYNC_COMMAND_MANAGER__ENABLED": "false",

@@ -63,6 +63,8 @@ LIMITS: Final = (
     ),
     Limit("disk", "sqlite / ZIP", 1.29, BYTES, "sqlite"),
     Limit("disk", "opensearch / ZIP", 2.04, BYTES, "opensearch"),
+    Limit("index", "index / content", 0.98, BYTES, "sqlite"),
+    Limit("index", "building, peak MB", 57.2, MEMORY, "sqlite"),
 )
 
 

@@ -13,6 +13,7 @@ from bench.client import Client
 from bench.feed import files
 from bench.feed.files import Changes, Snapshot
 from bench.feed.served import ServedFeed, served
+from bench.places import SOURCES
 from tests.support.opensearch_node import OpenSearchNode, restartable_nodes, start_node
 
 Store = Literal["sqlite", "opensearch", "cluster"]
@@ -35,7 +36,8 @@ _USUAL: Final[Mapping[Store, Mapping[str, str]]] = {
 
 class Options(NamedTuple):
     """`sizes` are the numbers of records whose memory and time are compared; `changes` are those of one run
-    of an update; `stores` those that the benches of both are for."""
+    of an update; `stores` those that the benches of both are for; `revision` is what `against` compares
+    with."""
 
     records: int
     changes: int
@@ -44,6 +46,7 @@ class Options(NamedTuple):
     sizes: tuple[int, ...]
     stores: tuple[Store, ...]
     folder: Path
+    revision: str = "HEAD"
 
 
 class Workshop:
@@ -80,37 +83,50 @@ class Workshop:
         """For a store that is one."""
         return self.cluster if store == "cluster" else self.node
 
-    def snapshot(self, records: int | None = None) -> Snapshot:
-        return files.snapshot(self.options.folder, records or self.options.records, self.options.seed)
+    def snapshot(self, records: int | None = None, kind: str = "snapshot") -> Snapshot:
+        return files.snapshot(self.options.folder, records or self.options.records, self.options.seed, kind)
 
-    def changes(self, steps: int, records: int | None = None, changes: int | None = None) -> Changes:
-        """So many times as many changes as one run applies; to a feed of so many records."""
+    def changes(
+        self, steps: int, records: int | None = None, changes: int | None = None, kind: str = "snapshot"
+    ) -> Changes:
+        """So many times as many changes as one run applies; to a feed of so many records. `kind`: one of
+        `files.KINDS`."""
         options = self.options
         records, changes = records or options.records, changes or options.changes
-        return files.changes(options.folder, records, options.seed, steps, changes)
+        return files.changes(options.folder, records, options.seed, steps, changes, kind)
 
     @contextmanager
     def feed(
-        self, *, records: int | None = None, steps: int = 0, changes: int | None = None
+        self,
+        *,
+        records: int | None = None,
+        steps: int = 0,
+        changes: int | None = None,
+        kind: str = "snapshot",
     ) -> Iterator[ServedFeed]:
-        with served(self.snapshot(records), self.changes(steps, records, changes) if steps else None) as feed:
+        later = self.changes(steps, records, changes, kind) if steps else None
+        with served(self.snapshot(records, kind), later) as feed:
             yield feed
 
     @contextmanager
     def client(
-        self, store: Store, feed: ServedFeed, settings: Mapping[str, str] | None = None
+        self,
+        store: Store,
+        feed: ServedFeed,
+        settings: Mapping[str, str] | None = None,
+        sources: str = SOURCES,
     ) -> Iterator[Client]:
         """With an empty home, and nothing in the store. `settings` (default: what is usual for the store) by
-        their names: `store.senders`."""
+        their names: `store.senders`. `sources`: the folder of the package."""
         chosen = _USUAL[store] if settings is None else settings
         with self.new_folder() as home:
             if store == "sqlite":
-                yield Client(home, feed, None, chosen)
+                yield Client(home, feed, None, chosen, sources)
             else:
                 node = self.node_of(store)
                 node.wipe()
                 hosts = ",".join(url.removeprefix("http://") for url in node.urls)
-                yield Client(home, feed, f"http://{hosts}", chosen)
+                yield Client(home, feed, f"http://{hosts}", chosen, sources)
 
     @contextmanager
     def new_folder(self) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from bench.feed.advisories import Advisories
 from bench.feed.changes import Life, Write
 from bench.feed.records import FIRST_OFFSET, Records
 from ctisync.demo import CONSUMER, CONTEXT
@@ -26,6 +27,9 @@ PUBLISHED: Final = 1746459961
 """Unix time in the names of snapshots."""
 
 _MADE_BY: Final = ("text", "blocks", "records", "changes", "files")
+
+KINDS: Final[dict[str, type[Records]]] = {"snapshot": Records, "advisories": Advisories}
+"""What is in a feed, by the beginning of the name of its snapshot's folder."""
 _LINES_A_PIECE: Final = 100
 
 
@@ -84,9 +88,9 @@ class Changes(msgspec.Struct, frozen=True, dict=True):
         return msgspec.msgpack.decode(content, type=list[RangeWork])
 
 
-def snapshot(folder: Path, records: int, seed: int) -> Snapshot:
+def snapshot(folder: Path, records: int, seed: int, kind: str = "snapshot") -> Snapshot:
     def make(place: Path) -> None:
-        made = Records(records, seed)
+        made = KINDS[kind](records, seed)
         offset = FIRST_OFFSET + records
         member = zipfile.ZipInfo(f"{CONTEXT}_{CONSUMER}_{offset}_{PUBLISHED}.json")
         member.compress_type = zipfile.ZIP_DEFLATED
@@ -100,14 +104,16 @@ def snapshot(folder: Path, records: int, seed: int) -> Snapshot:
         facts = SnapshotFacts(records=records, offset=offset, unzipped_bytes=size)
         (place / "facts.json").write_bytes(msgspec.json.encode(facts))
 
-    place = _made_once(folder / f"snapshot-{records}-{seed}-{_generator()}", make)
+    place = _made_once(folder / f"{kind}-{records}-{seed}-{_generator(kind)}", make)
     facts = msgspec.json.decode((place / "facts.json").read_bytes(), type=SnapshotFacts)
     return Snapshot(place / "snapshot.zip", facts)
 
 
-def changes(folder: Path, records: int, seed: int, steps: int, changes_a_step: int) -> Changes:
+def changes(
+    folder: Path, records: int, seed: int, steps: int, changes_a_step: int, kind: str = "snapshot"
+) -> Changes:
     def make(place: Path) -> None:
-        life = Life(Records(records, seed), seed)
+        life = Life(KINDS[kind](records, seed), seed)
         first, end = life.last_offset, 0
         entries: list[Entry] = []
         ends: list[int] = []
@@ -123,7 +129,8 @@ def changes(folder: Path, records: int, seed: int, steps: int, changes_a_step: i
                 ends.append(life.last_offset)
         (place / "facts.json").write_bytes(msgspec.json.encode(ChangesFacts(first, entries, ends)))
 
-    name = f"changes-{records}-{seed}-{changes_a_step}x{steps}-{_generator()}"
+    of_kind = "" if kind == "snapshot" else f"{kind}-"
+    name = f"changes-{of_kind}{records}-{seed}-{changes_a_step}x{steps}-{_generator(kind)}"
     return Changes(_made_once(folder / name, make))
 
 
@@ -151,7 +158,8 @@ def _ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield piece
 
 
-def _generator() -> str:
+def _generator(kind: str) -> str:
     """What made the files: other code makes other ones."""
-    sources = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in _MADE_BY]
+    made_by = _MADE_BY if kind == "snapshot" else (*_MADE_BY, kind)
+    sources = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in made_by]
     return hashlib.sha256(b"".join(sources)).hexdigest()[:8]

@@ -51,6 +51,25 @@ def test_the_bench_of_scale_measures_both_steps_at_each_size_and_how_they_grow(t
     assert not list(tmp_path.glob("work-*")), "what a size was stored in is gone"
 
 
+def test_the_bench_of_search_measures_queries_the_index_and_match(tmp_path: Path) -> None:
+    code, [result] = run_bench("search", tmp_path, "--records", "300")
+    assert code == 0
+    assert {"building search", "updating search", "a word", "hottest product, a version"} <= set(
+        result["runs"]
+    )
+    assert result["bytes"]["index"] > 0
+    assert result["figures"]["match, 2000 packages s"] > 0
+
+
+@pytest.mark.long
+def test_passes_are_measured_next_to_those_of_another_revision(tmp_path: Path) -> None:
+    code, [result] = run_bench("against", tmp_path, "--revision", "HEAD")
+    assert code == 0
+    assert result["ratios"].keys() == {
+        f"{kind}, this tree / {kind}, HEAD" for kind in ("load", "update", "idle pass")
+    }
+
+
 @pytest.mark.long
 def test_every_setting_that_the_bench_of_settings_tries_is_one(tmp_path: Path) -> None:
     code, [result] = run_bench("settings", tmp_path)
@@ -73,6 +92,7 @@ def test_every_bench_that_needs_no_server_has_the_figures_that_the_guard_limits(
         "memory",
         "overlap",
         "disk",
+        "index",
         "guard",
     ]
     assert [each["bench"] for each in result] == names

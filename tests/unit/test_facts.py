@@ -9,8 +9,18 @@ from hypothesis import given, seed
 from msgspec.inspect import type_info
 
 from ctisync.commands import records
-from ctisync.core.facts import Affected, Facts, Score, VersionRange, facts_of
-from tests.support.records import SAMPLE, encode, line
+from ctisync.core.facts import (
+    Affected,
+    Change,
+    Facts,
+    Reference,
+    Score,
+    VersionRange,
+    Weakness,
+    facts_of,
+    facts_of_record,
+)
+from tests.support.records import SAMPLE, encode, line, record
 
 CVE = {
     "cveMetadata": {
@@ -188,6 +198,12 @@ def container(source: str, *metrics: tuple[str, float, str], **more: object) -> 
             "5.0",
             "medium",
         ),
+        (
+            [container("nvd", ("cvssV3_1", 4.0, "MEDIUM")), container("suse", ("cvssV3_1", 9.8, "CRITICAL"))],
+            "nvd",
+            "4.0",
+            "medium",
+        ),
     ],
 )
 def test_the_score_that_counts_is_that_of_the_first_source_with_one_that_can_be_used(
@@ -197,6 +213,104 @@ def test_the_score_that_counts_is_that_of_the_first_source_with_one_that_can_be_
     score = facts_of(line("CVE-1", 7, {"containers": {"cna": first, "adp": others}})).score
     assert score is not None
     assert (score.source, score.base, score.level) == (source, Decimal(base), level)
+
+
+def test_the_score_of_a_source_counts_if_it_can_be_used_else_that_of_the_record() -> None:
+    adp = [container("suse", ("cvssV3_1", 9.8, "CRITICAL")), container("debian", ("cvssV3_1", 0, "NONE"))]
+    cna = container("nvd", ("cvssV3_1", 4.0, "MEDIUM"))
+    facts = facts_of(line("CVE-1", 7, {"containers": {"cna": cna, "adp": adp}}))
+    bases = {source: facts.score_of(source) for source in ("suse", "debian", "nvd", "other")}
+    assert {source: score and str(score.base) for source, score in bases.items()} == {
+        "suse": "9.8",
+        "debian": "4.0",
+        "nvd": "4.0",
+        "other": "4.0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cvss", "base", "severity", "level"),
+    [
+        ("2.0", "0.01", "", "low"),
+        ("2.0", "3.9", "", "low"),
+        ("2.0", "4.0", "", "medium"),
+        ("2.0", "6.9", "", "medium"),
+        ("2.0", "7.0", "", "high"),
+        ("2.0", "10", "", "high"),
+        ("2.0", "10.1", "", None),
+        ("3.1", "0.1", "NONE", "none"),
+        ("3.1", "0.1", "Low", "low"),
+        ("3.1", "10.0", "critical", "critical"),
+        ("3.1", "0", "LOW", None),
+        ("3.1", "7.5", "", None),
+        ("4.0", None, "HIGH", None),
+    ],
+)
+def test_a_score_has_the_severity_of_its_record_or_for_cvss_2_that_of_its_base(
+    cvss: str, base: str | None, severity: str, level: str | None
+) -> None:
+    score = Score("nvd", cvss, None if base is None else Decimal(base), severity, "")
+    assert score.level == level
+
+
+def test_what_an_entry_does_not_say_is_empty() -> None:
+    facts = facts_of(
+        encode(
+            {
+                "name": "CVE-1",
+                "offset": 7,
+                "payload": {
+                    "containers": {
+                        "cna": {
+                            "descriptions": [{}],
+                            "problemTypes": [{"descriptions": [{}]}],
+                            "providerMetadata": {},
+                            "affected": [{"versions": [{"changes": [{}]}]}, {}],
+                            "references": [{}],
+                        }
+                    }
+                },
+            }
+        )
+    )
+    assert (facts.inserted_at, facts.version, facts.description) == ("", None, "")
+    assert facts.weaknesses == (Weakness("", ""),)
+    unlisted = Affected("", "", "", (), "", (), is_listed=False)
+    assert facts.affected == (
+        Affected("", "", "", (), "", (VersionRange("", "", "", "", (Change("", ""),)),)),
+        unlisted,
+    )
+    assert facts.references == (Reference("", ()),)
+
+
+@pytest.mark.parametrize(
+    ("provider", "source"),
+    [
+        ({"shortName": "redhat"}, "redhat"),
+        ({"shortName": "redhat", "x_subShortName": "redhat_9"}, "redhat_9"),
+        ({}, ""),
+    ],
+)
+def test_a_source_is_the_distribution_with_its_version_if_that_is_there(
+    provider: dict[str, str], source: str
+) -> None:
+    (only,) = cna_facts(providerMetadata=provider, affected=[{}]).affected
+    assert only.source == source
+
+
+def test_the_updates_that_solve_it_are_those_of_all_containers() -> None:
+    first, other = (
+        {"x_remediations": {"windows": [{"anyOf": [f"KB{number}", f"KB{number + 1}"]}]}} for number in (1, 3)
+    )
+    facts = facts_of(line("CVE-1", 7, {"containers": {"cna": first, "adp": [{}, other]}}))
+    assert facts.remediations == ("KB1", "KB2", "KB3", "KB4")
+
+
+def test_of_a_record_that_cannot_be_decoded_name_and_offset_remain() -> None:
+    good = record("CVE-1", 7, CVE)
+    assert facts_of_record(good) == facts_of(good.line)
+    broken = facts_of_record(record("CVE-1", 7, b'{"type":"x","document":{"n":1e99999999999999999999}}'))
+    assert (broken.name, broken.offset, broken.title, broken.kind) == ("CVE-1", 7, "", "")
 
 
 def test_a_record_without_a_score_that_can_be_used_has_no_severity() -> None:
@@ -340,6 +454,12 @@ def test_a_cve_is_shown_as_one_wherever_its_catalog_has_put_it() -> None:
     assert typed.splitlines() == [bare.splitlines()[0], "  type         cve", *bare.splitlines()[1:]]
     empty: dict[str, object] = {"containers": {"cna": {}}, "cveMetadata": None}
     assert records.as_text(line("CVE-2024-1", 1200, {**empty, "document": CVE})) == bare
+
+
+def test_a_cve_counts_more_than_the_document_beside_it_and_has_no_other_fields() -> None:
+    beside = facts_of(line("CVE-1", 7, {**CVE, "document": {"containers": {"cna": {"title": "x"}}}}))
+    assert (beside.title, beside.fields) == ("A hole in the wall", ())
+    assert facts_of(line("CVE-1", 7, {"document": {"containers": CVE["containers"]}})).fields == ()
 
 
 def test_a_cve_without_a_description_shows_its_state_wherever_it_is() -> None:

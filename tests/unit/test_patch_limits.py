@@ -168,6 +168,8 @@ def test_a_test_decodes_what_it_compares_once_and_the_rest_not_at_all() -> None:
     assert not any(type(item) is Raw for item in working.document["a"])
     assert all(type(item) is Raw for item in working.document["b"])
     assert json_text.encode(working.document).startswith(b'{"a":[1,{"n":-0.0},')
+    in_object = patch.Working(opened(b'{"a":{"n":-0.0,"pad":"%b"}}' % (b"x" * 1100)))
+    in_object.apply([{"op": "test", "path": "/a", "value": {"n": 0, "pad": "x" * 1100}}])
 
 
 def test_a_test_that_meets_a_number_out_of_range_is_a_patch_error() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ctisync.core.facts import Affected, Change, VersionRange
-from ctisync.core.versions import LONGEST, Assessment, Scheme, affects, key, order
+from ctisync.core.versions import LONGEST, SCHEMES, Assessment, Scheme, affects, key, order
 
 
 def compare(scheme: Scheme, left: str, right: str) -> int | None:
@@ -22,8 +22,9 @@ def compare(scheme: Scheme, left: str, right: str) -> int | None:
         ("dpkg", "9.2p1-2+deb12u2 9.2p1-2+deb12u3 1:9.2p1-2+deb12u2 1:9.2p1-2+deb12u3"),
         ("dpkg", "10.0.9200 10.0.10240.20469 10.0.17763.6414"),
         ("rpm", "1.0~~rc 1.0~rc1 1.0 1.0^git1 1.0a 1.0.1 1.9 1.10 2.0-1.el9 2.0-1.el9_1 2.0-2.el8 1:1.0"),
+        ("rpm", "1.0-1 1.0-2 1.0.1-1"),
         ("pep440", "1.0.dev1 1.0a1 1.0b2 1.0rc1 1.0 1.0+local.1 1.0.post1 1.0.1 1.10 1!0.1"),
-        ("semver", "1.0.0-2 1.0.0-11 1.0.0-a 1.0.0-a.1 1.0.0-a.b 1.0.0-rc.1 1.0.0 1.0.1 1.2.0 1.10.0"),
+        ("semver", "1.0.0-2 1.0.0-11 1.0.0-a 1.0.0-a.1 1.0.0-a.2 1.0.0-a.11 1.0.0-a.b 1.0.0-rc.1 1.0.0 1.0.1 1.2.0 1.10.0"),
         ("any", "10 10.2 11.1.3 2012 2023.11 2023.11.2 2023.11.2.9 2023.11.2.10"),
         ("any", "1.2b1 1.2 1.2.3 1.10 9.9.9.9.9"),
         ("any", "1.0.0-alpha.x 1.0.0-beta.x 1.0.1-alpha.x"),
@@ -43,11 +44,14 @@ def test_versions_have_the_order_of_their_format(scheme: Scheme, versions: str) 
         ("dpkg", "1.01", "1.1"),
         ("rpm", "1.0", "0:1_0"),
         ("rpm", "1.01", "1.1."),
+        ("rpm", "1:1.0:1", "1:1.0.1"),
+        ("dpkg", " 1.0 ", "1.0"),
         ("pep440", "v1.0", "1.0.0"),
         ("pep440", "1.0-alpha.1", "1.0A1"),
         ("semver", "1.0.0+a", "1.0.0+b"),
         ("any", "23.1", "2023.01"),
         ("any", " 1.2.3 ", "1.2.3"),
+        ("any", "1.0.0+a", "1.0.0+b"),  # SemVer, as for Wazuh's scanner, which leaves local versions to it
     ],
 )
 def test_two_spellings_of_one_version_are_equal(scheme: Scheme, left: str, right: str) -> None:
@@ -59,6 +63,8 @@ def test_two_spellings_of_one_version_are_equal(scheme: Scheme, left: str, right
     [
         ("any", "10.0", "9.5"),  # a calendar version, as for Wazuh's scanner
         ("any", "1.2", "1.2-beta_x"),
+        ("any", "2023.12", "2023.13"),
+        ("any", "2023.12.31", "2023.12.32"),
         ("dpkg", "1.0", "none"),
         ("dpkg", "1.0", ":1.0"),
         ("dpkg", "1.0", "x:1.0"),
@@ -67,6 +73,8 @@ def test_two_spellings_of_one_version_are_equal(scheme: Scheme, left: str, right
         ("dpkg", "1.0", "99999999999:1.0"),
         ("dpkg", "1.0", "٣.0"),
         ("rpm", "1.0", "x:1.0"),
+        ("rpm", "1.0", ""),
+        ("rpm", "1.0", "1:"),
         ("pep440", "1.0", "1.0-1ubuntu1"),
         ("semver", "1.0.0", "1.0"),
         ("dpkg", "1.0", "1" * (LONGEST + 1)),
@@ -108,6 +116,20 @@ def _dpkg(*arguments: str) -> bool:
     return subprocess.run(["/usr/bin/dpkg", *arguments], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("form", ["deb", "win", "pkg", "macports", "pacman", "snap"])
+def test_these_formats_have_the_order_of_dpkg(form: str) -> None:
+    assert compare(SCHEMES[form], "1.0~~a", "1.0") == -1
+
+
+@pytest.mark.parametrize(
+    ("form", "lower", "higher"),
+    [("rpm", "1.0^git1", "1.0a"), ("pypi", "1.0", "1.0+local.1"), ("npm", "1.0.0-2", "1.0.0")],
+)
+def test_another_format_has_the_order_of_its_own(form: str, lower: str, higher: str) -> None:
+    assert compare(SCHEMES[form], lower, higher) == -1
+    assert compare("any", lower, higher) != -1
+
+
 def product(*ranges: VersionRange, default: str = "unaffected") -> Affected:
     return Affected("debian", "debian", "openssl", (), default, ranges)
 
@@ -141,12 +163,19 @@ def below(bound: str, status: str = "affected", version: str = "0") -> VersionRa
         ([below("??"), below("2.0", "unaffected")], "1.4", "perhaps"),
         ([below("2.0")], "not a version", "perhaps"),
         ([VersionRange("n/a", status="affected")], "n/a", "yes"),
+        ([VersionRange("n/a", status="affected")], " n/a ", "yes"),
     ],
 )
 def test_the_first_range_that_has_a_version_decides(
     ranges: list[VersionRange], version: str, answer: str
 ) -> None:
     assert affects(product(*ranges), "dpkg", version).affected == answer
+
+
+@pytest.mark.parametrize("begin", ["", "0", "*"])
+def test_a_range_without_a_lower_bound_has_each_version_below_its_end(begin: str) -> None:
+    ranges = [below("2.0.0", version=begin), VersionRange(begin, "", "2.0.0", "affected")]
+    assert [affects(product(each), "semver", "1.9.0").affected for each in ranges] == ["yes", "yes"]
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,8 @@ def key(scheme: Scheme, version: str) -> Key | None:
 
 @lru_cache(4096)
 def _key(scheme: Scheme, version: str) -> Key | None:
-    readers = _READERS if scheme == "any" else {scheme: _READERS[scheme]}
-    keys = (
-        Key(kind, value) for kind, read in readers.items() if (value := read(version.strip())) is not None
-    )
+    kinds = _ANY if scheme == "any" else (scheme,)
+    keys = (Key(kind, value) for kind in kinds if (value := _READERS[kind](version.strip())) is not None)
     return next(keys, None)
 
 

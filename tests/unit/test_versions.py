@@ -24,7 +24,8 @@ def compare(scheme: Scheme, left: str, right: str) -> int | None:
         ("rpm", "1.0~~rc 1.0~rc1 1.0 1.0^git1 1.0a 1.0.1 1.9 1.10 2.0-1.el9 2.0-1.el9_1 2.0-2.el8 1:1.0"),
         ("rpm", "1.0-1 1.0-2 1.0.1-1"),
         ("pep440", "1.0.dev1 1.0a1 1.0b2 1.0rc1 1.0 1.0+local.1 1.0.post1 1.0.1 1.10 1!0.1"),
-        ("semver", "1.0.0-2 1.0.0-11 1.0.0-a 1.0.0-a.1 1.0.0-a.2 1.0.0-a.11 1.0.0-a.b 1.0.0-rc.1 1.0.0 1.0.1 1.2.0 1.10.0"),
+        ("semver", "1.0.0-2 1.0.0-11 1.0.0-a 1.0.0-a.1 1.0.0-a.b 1.0.0-rc.1 1.0.0 1.0.1 1.2.0 1.10.0"),
+        ("semver", "1.0.0-a.2 1.0.0-a.11 1.0.0-a.b"),
         ("any", "10 10.2 11.1.3 2012 2023.11 2023.11.2 2023.11.2.9 2023.11.2.10"),
         ("any", "1.2b1 1.2 1.2.3 1.10 9.9.9.9.9"),
         ("any", "1.0.0-alpha.x 1.0.0-beta.x 1.0.1-alpha.x"),
@@ -208,3 +209,5 @@ def test_the_range_that_decides_is_named() -> None:
     first, second = below("1.0"), below("3.0", version="2.0")
     assert affects(product(first, second), "dpkg", "2.5") == Assessment("yes", second)
     assert affects(product(first, second), "dpkg", "0.5") == Assessment("yes", first)
+    assert affects(product(below("??", "unaffected"), second), "dpkg", "2.5") == Assessment("perhaps", second)
+    assert affects(product(below("??"), second), "dpkg", "2.5") == Assessment("yes", below("??"))

@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from ctisync.core.conditions import Conditions, at_least, cwe_numbers, scheme_of_source, utc_text
+from ctisync.core.conditions import (
+    Conditions,
+    at_least,
+    cwe_numbers,
+    on_platform,
+    scheme_of_source,
+    utc_text,
+)
 from ctisync.core.facts import Facts, facts_of
 from ctisync.core.phrases import phrases_of
-from ctisync.core.scanner import Platform
+from ctisync.core.scanner import Platform, Scanner
 from tests.support.records import line
+from tests.support.scanner_tables import PAYLOADS
 
 VERSION = {"version": "1.0", "lessThan": "2.0", "status": "affected"}
 
@@ -107,10 +115,9 @@ def test_a_record_without_scores_and_dates_has_none_of_these() -> None:
 @pytest.mark.parametrize(
     ("source", "scheme"),
     [
-        ("debian", "dpkg"),
-        ("Canonical", "dpkg"),
-        ("redhat_9", "rpm"),
-        ("alas_2023", "rpm"),
+        *((name, "dpkg") for name in ("debian", "Canonical", "arch")),
+        *((name, "rpm") for name in ("redhat_9", "suse_server_15", "opensuse", "alma_9", "rocky_9")),
+        *((name, "rpm") for name in ("oraclelinux_9", "alas_2023", "fedora", "amazon")),
         ("nvd", "any"),
         ("", "any"),
     ],
@@ -131,3 +138,59 @@ def test_each_source_has_the_versions_of_its_packages(source: str, scheme: str) 
 )
 def test_dates_sort_by_their_time(date: str, text: str) -> None:
     assert utc_text(date) == text
+
+
+def test_words_are_searched_in_all_texts_of_a_record() -> None:
+    indicator = {"type": "ioc", "document": {"provider": "Some Provider", "feed": {"name": "a feed"}}}
+    facts = facts_of(line("indicator/12345", 7, indicator))
+    for word in ("indicator/12345", "ioc", "some provider", "a feed"):
+        assert Conditions(phrases=phrases_of([word])).match(facts) == "yes", word
+    for word in ("12345 ioc", "feed name"):
+        assert Conditions(phrases=phrases_of([word])).match(facts) == "no", word
+
+
+@pytest.mark.parametrize(
+    ("cwe", "numbers"),
+    [
+        ("CWE-79", {79}),
+        ("cwe-079", {79}),
+        ("79", {79}),
+        ("NVD-CWE-noinfo", set()),
+        ("CWE-\u0663", set()),
+        ("CWE-" + "9" * 5000, set()),
+        ("", set()),
+    ],
+)
+def test_a_weakness_has_the_number_of_its_name(cwe: str, numbers: set[int]) -> None:
+    problem = {"descriptions": [{"cweId": cwe}]}
+    payload = {"containers": {"cna": {"problemTypes": [problem]}}}
+    assert cwe_numbers(facts_of(line("CVE-1", 7, payload))) == numbers
+
+
+@pytest.mark.parametrize(
+    ("conditions", "of_one_product", "has_place", "source"),
+    [
+        (Conditions(products=frozenset({"wall"})), False, False, None),
+        (Conditions(vendors=frozenset({"acme"})), True, False, None),
+        (Conditions(source="debian"), True, True, "debian"),
+        (Conditions(platform=BOOKWORM), True, True, None),
+        (Conditions(version="1.0"), True, False, "nvd"),
+        (Conditions(version="1.0", source="debian"), True, True, "debian"),
+    ],
+)
+def test_a_vendor_a_place_or_a_version_is_of_one_product_and_a_version_without_a_source_of_nvd(
+    conditions: Conditions, of_one_product: bool, has_place: bool, source: str | None
+) -> None:
+    assert (conditions.of_one_product, conditions.has_place) == (of_one_product, has_place)
+    assert conditions.source_of_version == source
+
+
+def test_a_platform_brings_its_own_source_and_its_cpe() -> None:
+    scanner = Scanner(PAYLOADS)
+    rhel = Platform(platform="rhel", name="Red Hat Enterprise Linux", version="9.4")
+    on_rhel = on_platform(Conditions(platform=rhel), scanner)
+    assert (on_rhel.source, on_rhel.cpe) == ("redhat_9", "cpe:/o:redhat:enterprise_linux:9")
+    assert on_platform(Conditions(platform=rhel, source="nvd"), scanner).source == "nvd"
+    windows = Platform(platform="windows", name="Microsoft Windows 10 Pro", version="10.0.19045.4043")
+    assert on_platform(Conditions(platform=windows), scanner).source is None
+    assert on_platform(Conditions(version="1"), scanner) == Conditions(version="1")

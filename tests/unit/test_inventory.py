@@ -30,6 +30,22 @@ def test_a_platform_is_a_name_and_a_version(text: str, platform: str, version: s
     assert (one.platform, one.version, one.code_name) == (platform, version, code_name)
 
 
+@pytest.mark.parametrize(
+    ("name", "releases"),
+    [
+        ("debian", "8 jessie 9 stretch 10 buster 11 bullseye 12 bookworm 13 trixie"),
+        ("ubuntu", "14.04 trusty 16.04 xenial 18.04 bionic 20.04 focal 22.04 jammy 24.04 noble"),
+        ("ubuntu", "25.04 plucky 25.10 questing"),
+    ],
+)
+def test_a_release_has_its_code_name_which_is_where_a_feed_has_its_packages(name: str, releases: str) -> None:
+    numbers, code_names = releases.split()[::2], releases.split()[1::2]
+    for number, code_name in zip(numbers, code_names, strict=True):
+        for text in (f"{name}:{number}", f" {name.upper()} :{code_name}", f"{name}:{code_name.upper()}"):
+            one = platform_of(text)
+            assert (one.platform, one.version, one.code_name) == (name, number, code_name)
+
+
 @pytest.mark.parametrize("text", ["", "debian", "debian:", ":12", "debian:99", "ubuntu:warty"])
 def test_what_is_no_platform_is_a_mistake(text: str) -> None:
     with pytest.raises(WrongInventory):
@@ -104,6 +120,7 @@ def test_a_windows_system_has_its_display_version() -> None:
     platform = read_inventory(json.dumps({"host": {"os": os}}).encode(), None).platform
     assert platform is not None
     assert (platform.name, platform.display_version) == ("Microsoft Windows 10 Pro", "22H2")
+    assert platform.release == "22H2"
 
 
 def test_components_of_cyclonedx_are_packages_also_within_others() -> None:
@@ -128,6 +145,73 @@ def test_components_of_cyclonedx_are_packages_also_within_others() -> None:
     assert inventory.odd == 3
 
 
+def component(**fields: object) -> dict[str, object]:
+    return {"name": "a", "version": "1.0", **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "version", "vendor", "form"),
+    [
+        (component(publisher="Someone"), "1.0", "Someone", ""),
+        (component(publisher="Someone", supplier={"name": "Debian"}), "1.0", "Debian", ""),
+        (component(purl="pkg:rpm/redhat/a@1.0?epoch=2"), "2:1.0", "", "rpm"),
+        (component(purl="pkg:rpm/redhat/a@1.0?epoch=2&arch=x", version="3:1.0"), "3:1.0", "", "rpm"),
+        (component(purl="pkg:rpm/redhat/a@1.0?epoch=new&noepoch=1"), "1.0", "", "rpm"),
+        (component(purl="deb/a@1.0"), "1.0", "", ""),
+        (component(name=" a ", version=" 1.0 "), "1.0", "", ""),
+    ],
+)
+def test_a_component_has_the_format_of_its_address_and_the_epoch_that_is_in_it(
+    fields: dict[str, object], version: str, vendor: str, form: str
+) -> None:
+    text = json.dumps({"components": [fields]}).encode()
+    (package,) = read_inventory(text, None).packages
+    assert (package.name, package.version, package.vendor, package.format) == ("a", version, vendor, form)
+
+
+def test_a_document_has_format_and_origin_of_its_package() -> None:
+    package = {"name": "requests", "version": "2.0", "type": "PyPI", "source": "pip"}
+    (only,) = read_inventory(b"\xef\xbb\xbf" + json.dumps({"package": package}).encode(), None).packages
+    assert (only.format, only.origin) == ("pypi", "pip")
+
+
+@pytest.mark.parametrize(
+    ("os", "version", "code_name"),
+    [
+        ({"platform": "Debian", "version": "12.5"}, "12.5", "bookworm"),
+        ({"platform": "debian", "version": "12", "codename": "Other"}, "12", "bookworm"),
+        ({"platform": "debian", "version": "99", "codename": "Forky"}, "99", "forky"),
+        ({"platform": "ubuntu", "version": "24.04.1 LTS (Noble Numbat)"}, "24.04.1", "noble"),
+        ({"platform": "rhel", "version": "9.4", "codename": "Plow"}, "9.4", "plow"),
+    ],
+)
+def test_a_system_has_the_code_name_of_its_number_else_its_own(
+    os: dict[str, str], version: str, code_name: str
+) -> None:
+    platform = read_inventory(json.dumps({"host": {"os": os}}).encode(), None).platform
+    assert platform is not None
+    assert (platform.version, platform.code_name) == (version, code_name)
+    assert platform.platform == os["platform"].lower()
+
+
+def test_the_first_system_of_an_inventory_counts_and_one_host_may_be_named_again() -> None:
+    documents = [
+        {"agent": {"id": "001"}, "host": {"os": {"platform": platform, "version": "1"}}}
+        for platform in ("fedora", "rhel")
+    ]
+    platform = read_inventory("\n\n".join(map(json.dumps, documents)).encode(), None).platform
+    assert platform is not None
+    assert platform.platform == "fedora"
+
+
+def test_a_line_that_is_too_long_is_no_package_and_a_field_is_cut() -> None:
+    lines = f"a\t1.0\nb\t{'1' * 3000}\n"
+    inventory = read_inventory(lines.encode(), None)
+    assert (triples(inventory), inventory.odd) == ([("a", "1.0", "")], 1)
+    (package,) = read_inventory(json.dumps({"package": {"name": "a" * 5000}}).encode(), None).packages
+    assert package.name == "a" * 1000
+
+
 @pytest.mark.parametrize("text", ["one word\n", '{"package": {}}\n{"half', "\x00\x01\x02"])
 def test_what_is_no_inventory_is_a_mistake_that_names_the_line(text: str) -> None:
     with pytest.raises(WrongInventory, match=r"line"):
@@ -146,6 +230,12 @@ def test_odd_values_in_documents_are_left_out() -> None:
 
 
 def test_each_platform_has_the_format_of_its_own_packages() -> None:
-    names = {"debian": "deb", "ubuntu": "deb", "rhel": "rpm", "sles": "rpm", "arch": "pacman", "windows": ""}
+    names = {
+        **dict.fromkeys(("debian", "ubuntu", "linuxmint", "pop", "raspbian"), "deb"),
+        **dict.fromkeys(("rhel", "centos", "fedora", "almalinux", "rocky", "ol", "amzn", "sles"), "rpm"),
+        **dict.fromkeys(("sled", "opensuse-leap", "opensuse-tumbleweed"), "rpm"),
+        **dict.fromkeys(("arch", "manjaro"), "pacman"),
+        "windows": "",
+    }
     assert {name: format_of(Platform(platform=name)) for name in names} == names
     assert format_of(None) == ""

@@ -9,7 +9,7 @@ from ctisync.core.words import counted
 _DEEPEST: Final = 4
 """Levels of a document whose fields are listed one by one."""
 
-_LONGEST: Final = 1000
+_LONGEST_TEXT: Final = 1000
 """Characters of a field's text: some are whole programs."""
 
 
@@ -22,7 +22,7 @@ def fields_of(
         if isinstance(value, dict) and levels > 1:
             yield from fields_of(value, f"{name}.", levels - 1)
         elif text := _value(value):
-            yield name, text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+            yield name, text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 def _value(value: Json) -> str:

@@ -18,7 +18,7 @@ from msgspec.inspect import (
 
 from ctisync.core.model import Json
 
-_T = TypeVar("_T")
+_Struct = TypeVar("_Struct")
 
 
 def as_object(value: Json) -> dict[str, Any]:
@@ -26,10 +26,10 @@ def as_object(value: Json) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def as_struct(value: Json, struct: type[_T]) -> _T:
+def as_struct(value: Json, struct: type[_Struct]) -> _Struct:
     """The struct from a decoded object, without what has another form."""
     kind = _kind_of(struct)  # type: ignore[arg-type]  # a class is hashable
-    return cast("_T", _fit(value, kind))
+    return cast("_Struct", _fit(value, kind))
 
 
 @functools.cache  # it takes a hundred times as long as to read an object

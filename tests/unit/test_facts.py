@@ -441,6 +441,7 @@ def test_an_indicator_is_shown_by_the_fields_of_its_document() -> None:
 
 def test_of_a_field_that_is_too_deep_or_has_objects_the_number_of_what_it_holds_is_facts_of() -> None:
     document = {"a": {"b": {"c": {"d": {"e": 1, "f": 2}}}}, "one": [{}], "none": []}
+    document["empty"] = {"b": {"c": {"d": {}}}}
     text = encode({"resource": "rule/1", "offset": 7, "payload": {"document": document}})
     fields = [each.split(maxsplit=1) for each in records.as_text(text).splitlines()[1:]]
     assert fields == [["a.b.c.d", "2 fields"], ["one", "1 entry"]]

@@ -21,6 +21,7 @@ ODD = [
     "a*b",
     "3.0.2",
     "x OR y*",
+    "\ue000x",
 ]
 
 
@@ -35,6 +36,7 @@ ODD = [
         (['"heap overflow" parser'], (Phrase(("heap", "overflow")), Phrase(("parser",)))),
         (['"heap over"*'], (Phrase(("heap", "over"), is_prefix=True),)),
         (["c++", "("], (Phrase(("c",)),)),
+        (["", "a"], (Phrase(("a",)),)),
         ([], ()),
     ],
 )
@@ -67,6 +69,7 @@ def test_no_word_is_a_mistake_for_the_index_and_each_is_in_its_own_text(word: st
         ("1234", "CVE-2024-12345", False),
         ("1234*", "CVE-2024-12345", True),
         ("use after free", "free after use", False),
+        ("use after free", "long before free", False),
         ("use after free", "A USE-after-free!", True),
         ("ssl", "openssl", False),
         ("a b*", "x a bc", True),

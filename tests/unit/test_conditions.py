@@ -14,7 +14,7 @@ from ctisync.core.conditions import (
     scheme_of_source,
     utc_text,
 )
-from ctisync.core.facts import Facts, facts_of
+from ctisync.core.facts import Affected, Facts, VersionRange, facts_of
 from ctisync.core.phrases import phrases_of
 from ctisync.core.scanner import Platform, Scanner
 from tests.support.records import line
@@ -194,3 +194,23 @@ def test_a_platform_brings_its_own_source_and_its_cpe() -> None:
     windows = Platform(platform="windows", name="Microsoft Windows 10 Pro", version="10.0.19045.4043")
     assert on_platform(Conditions(platform=windows), scanner).source is None
     assert on_platform(Conditions(version="1"), scanner) == Conditions(version="1")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "answer"),
+    [
+        (Conditions(), "yes"),
+        (Conditions(vendors=frozenset({"acme"})), "yes"),
+        (Conditions(vendors=frozenset({"other"})), "no"),
+        (Conditions(products=frozenset({"door"})), "no"),
+        (Conditions(source="debian"), "yes"),
+        (Conditions(source="nvd"), "no"),
+        (Conditions(source="debian", version="1.5"), "yes"),
+        (Conditions(source="debian", version="2.5"), "no"),
+    ],
+)
+def test_a_product_is_asked_for_what_is_set_alone_in_any_case_of_letters(
+    conditions: Conditions, answer: str
+) -> None:
+    ranges = (VersionRange("1.0", "2.0", status="affected"),)
+    assert conditions.of_product(Affected("Debian", "Acme", "Wall", (), "", ranges)) == answer

@@ -68,6 +68,7 @@ TRIXIE = Platform(platform="debian", version="13", code_name="trixie")
         ({"products": {"libwall1"}, "source": "debian"}, "yes"),
         ({"products": {"libwall1"}, "source": "nvd"}, "no"),
         ({"vendors": {"debian"}, "source": "nvd"}, "yes"),
+        ({"vendors": {"acme"}}, "yes"),
         ({"vendors": {"none"}}, "no"),
         ({"source": "canonical"}, "no"),
         ({"products": {"wall"}, "version": "1.5"}, "yes"),
@@ -194,6 +195,8 @@ def test_a_platform_brings_its_own_source_and_its_cpe() -> None:
     windows = Platform(platform="windows", name="Microsoft Windows 10 Pro", version="10.0.19045.4043")
     assert on_platform(Conditions(platform=windows), scanner).source is None
     assert on_platform(Conditions(version="1"), scanner) == Conditions(version="1")
+    capital = Scanner({**PAYLOADS, "CNA-MAPPING-GLOBAL": {"cnaMapping": {"redhat": "RedHat_9"}}})
+    assert on_platform(Conditions(platform=rhel), capital).source == "redhat_9"
 
 
 @pytest.mark.parametrize(

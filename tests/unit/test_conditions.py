@@ -1,5 +1,6 @@
 """What a search asks of a record, one condition at a time."""
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -139,6 +140,17 @@ def test_each_source_has_the_versions_of_its_packages(source: str, scheme: str) 
 )
 def test_dates_sort_by_their_time(date: str, text: str) -> None:
     assert utc_text(date) == text
+
+
+def test_a_date_without_a_zone_is_utc_wherever_the_host_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    try:
+        assert utc_text("2024-05-01T10:00:00") == "2024-05-01T10:00:00"
+        assert utc_text("2024-05-01T10:00:00+09:00") == "2024-05-01T01:00:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_words_are_searched_in_all_texts_of_a_record() -> None:

@@ -5,6 +5,7 @@
     all       every one of these, at full size
     scale     loads and updates up to the size of the real feed, on a cluster, too: half an hour
     settings  what each setting that is about speed or size changes
+    facts     what the facts index costs a node at a load
     load-apart    load-opensearch with a core for the node alone
     worst     what the fold of the worst replies within the limits costs
     search    search and match on an index; of the real feed's size with --records 300000: 15 minutes
@@ -29,6 +30,7 @@ from bench.commands import (
     against,
     disk,
     export,
+    facts,
     idle,
     index,
     load_apart,
@@ -70,6 +72,7 @@ LONG: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "scale": scale.measure,
     "settings": settings.measure,
     "load-apart": load_apart.measure,
+    "facts": facts.measure,
     "worst": worst.measure,
     "search": searching.measure,
     "against": against.measure,

@@ -60,7 +60,8 @@ class Client:
         return run_python(["-m", "ctisync", *arguments], self.home, self._ctisync.environ)
 
     def _total(self, event: str, field: str) -> int:
-        return sum(each[field] for each in self._events() if each["event"] == event)
+        return sum(each[field] for each in self.events() if each["event"] == event)
 
-    def _events(self) -> Sequence[dict[str, Json]]:
+    def events(self) -> Sequence[dict[str, Json]]:
+        """Of the last run, with `--log-format json`."""
         return [json.loads(line) for line in (self.home / "told").read_text().splitlines()]

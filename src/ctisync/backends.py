@@ -35,6 +35,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     senders: Maximum number of bulks that a load sends to OpenSearch in parallel; fewer while nodes are busy.
     bulk_bytes: Maximum size of one bulk that a load sends to OpenSearch, in bytes. An update sends one bulk
         at a time, of up to `store.senders` times this size.
+    facts_index: Keep a second OpenSearch index with fields for dashboards, under the alias `INDEX-facts`.
     """
 
     url: str = ""
@@ -50,6 +51,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     codec: Literal["default", "best_compression"] = "default"
     senders: Annotated[int, Meta(ge=1, le=32)] = 4
     bulk_bytes: Annotated[int, Meta(ge=100_000, le=100_000_000)] = 3_000_000
+    facts_index: bool = False
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):

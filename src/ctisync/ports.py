@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 from ctisync.core.findings import Finding
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Change, Consumer, ConsumerInfo, Footprint, OffsetRange, Record, Snapshot, Write
-from ctisync.core.pass_report import PassReport, Traffic, Work
+from ctisync.core.pass_report import FactsFill, PassReport, Traffic, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot, Summary
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -246,6 +246,10 @@ class Writer(Protocol):
     def keep_alive(self) -> None:
         """Renew the lease if it is due; called while a long step writes nothing."""
 
+    def fill_facts(self, check: Callable[[], None]) -> FactsFill | None:
+        """Bring the facts index in step with the live content, or remove it if the settings do not want one.
+        None if there was nothing to do. Content and state stay as they are, also if `check` raises."""
+
 
 class Inspection(Protocol):
     """One consumer's state and live content as they are kept, for `verify`: read only, and from one moment
@@ -307,10 +311,11 @@ class PassStore(InspectedStore, Protocol):
     """A store as a pass needs it."""
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
-        """What is stored, without a lease and without a write; an empty state when nothing is.
+        """What is stored, without a lease and without a write; an empty state when nothing is. Raises
+        ConfigurationError when the store was written by a newer ctisync."""
 
-        Raises ConfigurationError when the store was written by a newer ctisync.
-        """
+    def facts_behind(self, consumer: Consumer) -> bool:
+        """Whether `Writer.fill_facts` has something to do, as far as `read_state` has just shown."""
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         """Remember `state`, which differs from the one of `read_state` only in what the feed answered and

@@ -142,3 +142,63 @@ def test_without_a_command_manager_a_hook_can_search_all_that_its_pass_wrote(
 
     assert ctisync.run("sync", "-q").returncode == 0
     assert json.loads(counted.read_bytes())["count"] == len(feed.expected_lines())
+
+
+@pytest.fixture
+def with_facts(ctisync: Ctisync, node: OpenSearchNode) -> Iterator[CommandManagerStandIn]:
+    with CommandManagerStandIn() as manager:
+        ctisync.environ |= {
+            "CTISYNC_STORE__URL": node.url,
+            "CTISYNC_STORE__FACTS_INDEX": "true",
+            "CTISYNC_CONSUMERS": json.dumps([{"index": INDEX}]),
+            "CTISYNC_COMMAND_MANAGER__URL": manager.url,
+        }
+        yield manager
+
+
+def test_an_index_of_others_under_the_facts_alias_is_named_when_content_and_command_are_done(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode, with_facts: CommandManagerStandIn
+) -> None:
+    node.request("PUT", f"/{INDEX}-facts", {})
+    refused = ctisync.run("sync", "-q")
+    assert refused.returncode == 3
+    assert f"{INDEX}-facts is an index, which ctisync did not make" in refused.stderr
+    assert with_facts.commands[-1] == Command(INDEX, str(feed.history.last_offset))
+    assert ctisync.run("export").stdout.count("\n") == len(feed.expected_lines())
+    assert ctisync.run("doctor", "-q").stdout.count("store-facts") == 1
+    assert "mappings" in node.request("GET", f"/{INDEX}-facts")[f"{INDEX}-facts"]
+    node.request("DELETE", f"/{INDEX}-facts")
+    healed = ctisync.run("sync", "-q")
+    assert (healed.returncode, healed.stderr) == (0, "")
+
+
+def test_a_facts_index_that_cannot_be_filled_is_a_warning_until_a_pass_can(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode, with_facts: CommandManagerStandIn
+) -> None:
+    assert ctisync.run("sync", "-q").stderr == ""
+    [facts] = node.request("GET", f"/{INDEX}-facts")
+    node.request("PUT", f"/{facts}/_settings", {"index.blocks.write": True})
+    churn(feed.history, 50)
+    behind = ctisync.run("sync", "-q")
+    assert behind.returncode == 0
+    assert "facts-index-behind" in behind.stderr
+    assert with_facts.commands[-1] == Command(INDEX, str(feed.history.last_offset))
+    check = ctisync.run("status", "--check")
+    assert (check.returncode, "the facts index is at offset" in check.stdout) == (1, True)
+    node.request("PUT", f"/{facts}/_settings", {"index.blocks.write": None})
+    healed = ctisync.run("sync", "--log-format", "json")
+    assert "facts-index-filled" in healed.stderr
+    [consumer] = json.loads(ctisync.run("status", "--json").stdout)["consumers"]
+    assert consumer["facts_offset"] == consumer["offset"] == feed.history.last_offset
+    idle = ctisync.run("sync", "--log-format", "json")
+    assert "facts-index" not in idle.stderr
+
+
+def test_switched_off_the_next_pass_removes_the_facts_index(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode, with_facts: CommandManagerStandIn
+) -> None:
+    ctisync.run("sync", "-q")
+    del ctisync.environ["CTISYNC_STORE__FACTS_INDEX"]
+    off = ctisync.run("sync", "--log-format", "json")
+    assert (off.returncode, "facts-index-removed" in off.stderr) == (0, True)
+    assert [name for name in node.request("GET", "/ctisync-*") if "facts" in name] == []

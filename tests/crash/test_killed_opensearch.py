@@ -1,9 +1,11 @@
 """T1 on a real OpenSearch: whole passes, killed once after each kind of request that the protocol has.
 
 Every single write of the store is killed in `tests/stores/test_opensearch_crashes.py`, and every call of a
-port in `test_in_memory`; here the processes, the node, the feed and the Command Manager are all real.
+port in `test_in_memory`; here the processes, the node, the feed and the Command Manager are all real. At its
+end, each pass fills a facts index.
 """
 
+import json
 import signal
 import uuid
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ctisync.core.model import Consumer
+from ctisync.core.facts_document import document_of
+from ctisync.core.model import Consumer, Record
 from tests.crash.passes import LATER, Ended, Forks, without_times
 from tests.crash.stories import PRIVATE, STORIES, Story, expected, settings
 from tests.crash.sweep import shown
@@ -23,7 +26,7 @@ from tests.support.faults import Effect, Fault
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode
-from tests.support.records import comparable
+from tests.support.records import comparable, named
 
 INITIALISE, RECOVERY = (
     next(each for each in STORIES if each.name == name) for name in ("initialise", "recovery")
@@ -75,6 +78,7 @@ class NodePasses:
             "HOME": str(self._folder),
             "CTISYNC_CTI__URL": self.feed.url,
             "CTISYNC_STORE__URL": self._node.url,
+            "CTISYNC_STORE__FACTS_INDEX": "true",
             "CTISYNC_STATE_DIR": str(self._folder),
             "CTISYNC_COMMAND_MANAGER__URL": self.manager.url,
             "CTISYNC_CONSUMERS": msgspec.json.encode([followed]).decode(),
@@ -90,6 +94,17 @@ class NodePasses:
             state = without_times(store.read_state(self.consumer))
             return Left(kit.lines(store, self.consumer), {**state, "stored_for": None})
 
+    def facts(self) -> dict[str, Any]:
+        """The documents that a dashboard finds."""
+        reply = self._node.request("GET", f"/{self.consumer.index}-facts/_search?size=1000")
+        return {hit["_id"]: hit["_source"] for hit in reply["hits"]["hits"]}
+
+    def facts_of(self, lines: list[bytes]) -> dict[str, Any]:
+        records = [
+            Record(named(head), head["offset"], line) for line in lines for head in (json.loads(line),)
+        ]
+        return {record.name: json.loads(document_of(record)) for record in records}
+
     def wrong(self, undisturbed: Left) -> list[str]:
         problems = []
         left = self.left()
@@ -98,7 +113,11 @@ class NodePasses:
             problems.append("the content is another one")
         if left.state != undisturbed.state:
             problems.append(f"the state is another one: {left.state} instead of {undisturbed.state}")
-        aliases = sorted(map(sorted, kit.aliases(self._node, self.consumer).values()))
+        of_indices = kit.aliases(self._node, self.consumer)
+        aliases = sorted(sorted(of) for name, of in of_indices.items() if "-facts-" not in name)
+        of_facts = [of for name, of in of_indices.items() if "-facts-" in name]
+        if of_facts != [{f"{self.consumer.index}-facts"}] or self.facts() != self.facts_of(left.lines):
+            problems.append(f"the facts index is another one: {of_facts}")
         if aliases not in ([[self.consumer.index]], [[], [self.consumer.index]]):
             problems.append(f"there are stray indices or aliases: {aliases}")
         if files := [path.name for path in self._folder.iterdir() if path.suffix != ".lock"]:

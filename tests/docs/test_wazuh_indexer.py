@@ -111,7 +111,7 @@ def traffic(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         feed.publish_snapshot()
         ctisync = Ctisync(tmp_path_factory.mktemp("life"))
         ctisync.environ |= {"CTISYNC_CTI__URL": feed.url, "CTISYNC_STORE__URL": opened.url}
-        ctisync.environ["CTISYNC_HISTORY"] = "2"
+        ctisync.environ |= {"CTISYNC_HISTORY": "2", "CTISYNC_STORE__FACTS_INDEX": "true"}
         [about] = node.request("GET", "/_nodes/_local/settings")["nodes"].values()
         settings = about["settings"]
         log = Path(settings["path"]["logs"], f"{settings['cluster']['name']}.log")

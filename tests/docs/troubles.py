@@ -186,7 +186,32 @@ def replaced_by_another(stage: Stage) -> None:
     assert stage.run(*load, **another).code == 0
 
 
+def facts_index(stage: Stage) -> None:
+    """The settings want one, and no pass has filled it yet."""
+    stage.environ["CTISYNC_STORE__FACTS_INDEX"] = "true"
+
+
+def index_in_the_place_of_the_facts(stage: Stage) -> None:
+    facts_index(stage)
+    stage.node.request("PUT", f"/{ALIAS}-facts")
+
+
+def facts_alias_elsewhere(stage: Stage) -> None:
+    facts_index(stage)
+    stage.node.request("PUT", "/somebodys", {"aliases": {f"{ALIAS}-facts": {}}})
+
+
+def missing_facts(stage: Stage) -> None:
+    facts_index(stage)
+    assert stage.passes() == 0
+    stage.node.request("POST", f"/{ALIAS}-facts/_delete_by_query?refresh=true", {"query": {"match_all": {}}})
+
+
 ON_A_NODE: Final[Troubles] = {
+    "no facts index yet": (facts_index, ("doctor",)),
+    "an index in the place of the facts": (index_in_the_place_of_the_facts, ("sync", "doctor")),
+    "the alias of the facts elsewhere": (facts_alias_elsewhere, ("sync",)),
+    "facts are missing": (missing_facts, ("verify",)),
     "a range that cannot be": (range_that_cannot_be_on_a_node, ("sync", "status", "doctor")),
     "an offset out of range": (offset_out_of_range_on_a_node, ("sync",)),
     "the alias moved elsewhere": (alias_moved, ("sync",)),

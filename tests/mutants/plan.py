@@ -38,6 +38,7 @@ TESTS: Final[dict[str, Stages]] = {
         ("tests/unit/test_pass_report.py", "tests/unit/test_history.py", "tests/unit/test_incidents.py"),
     ),
     "facts_of": (("tests/unit/test_facts.py",),),
+    "document_of": (("tests/unit/test_facts_document.py",),),
     "fields_of": (("tests/unit/test_facts.py",),),
     "Scanner": (("tests/unit/test_scanner.py",),),
     "Conditions": (("tests/unit/test_conditions.py",),),

@@ -20,7 +20,7 @@ from ctisync.core.model import (
     Snapshot,
     Write,
 )
-from ctisync.core.pass_report import PassReport, Work
+from ctisync.core.pass_report import FactsFill, PassReport, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot, Summary
 from ctisync.core.steps import Mode
 from ctisync.ports import CommandManager, Inspection, Load, PassFeed, SnapshotFile, Store, Writer
@@ -102,6 +102,9 @@ class ObservedStore:
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
         return self._process.around(lambda: self._inner.read_state(consumer))
+
+    def facts_behind(self, consumer: Consumer) -> bool:
+        return self._inner.facts_behind(consumer)
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         self._process.around(lambda: self._inner.record_check(consumer, state))
@@ -192,6 +195,9 @@ class ObservedWriter:
 
     def keep_alive(self) -> None:
         self._process.around(self._inner.keep_alive)
+
+    def fill_facts(self, check: Callable[[], None]) -> FactsFill | None:
+        return self._process.around(lambda: self._inner.fill_facts(check))
 
 
 class ObservedLoad:

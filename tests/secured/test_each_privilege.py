@@ -55,10 +55,12 @@ def _figures() -> Iterator[None]:
 
 @pytest.fixture
 def environ(node: SecuredNode, feed: FeedSimulator, tmp_path: Path) -> Mapping[str, str]:
-    """Settings to come in as the user of the passes. A history of two passes, so that it is shortened."""
+    """Settings to come in as the user of the passes. A history of two passes, so that it is shortened,
+    and a facts index."""
     homes = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(tmp_path))
     feeds = {"CTISYNC_CTI__URL": feed.url, "CTISYNC_CTI__COOLDOWN": "0"}
     others = {"CTISYNC_COMMAND_MANAGER__ENABLED": "false", "CTISYNC_HISTORY": "2"}
+    others["CTISYNC_STORE__FACTS_INDEX"] = "true"
     return {**homes, **feeds, **others, **node.holder("ctisync", "ctisync")}
 
 

@@ -126,6 +126,7 @@ def test_a_mistake_in_a_file_names_file_and_setting(
         ("CTISYNC_LIMITS__PASS_SECONDS", "-1", "CTISYNC_LIMITS__PASS_SECONDS: expected a number, at least 0"),
         ("CTISYNC_LIMITS__MIN_RATE", "inf", "CTISYNC_LIMITS__MIN_RATE: expected a number, at least 0"),
         ("CTISYNC_LIMITS__BYTES", "1", "the nearest is CTISYNC_LIMITS__"),
+        ("CTISYNC_STORE__FACTS_INDEX", "true", "FACTS_INDEX: a SQLite store has no facts index"),
         ("CTISYNC_COMMAND_MANAGER__URL", "h:9200", "'h:9200' is not an http(s) URL"),
         ("CTISYNC_COMMAND_MANAGER__ENABLED", "true", "with a SQLite store, command_manager.url is required"),
         ("CTISYNC_STORE__CA_FILE", "/no/such/ca.pem", "CTISYNC_STORE__CA_FILE: cannot read /no/such/ca.pem"),
@@ -264,3 +265,18 @@ def test_what_a_reader_of_json_cannot_bear_is_a_mistake_in_the_variable(tmp_path
 def test_a_number_of_5000_digits_is_no_number(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{name}: expected a"):
         from_variables(tmp_path, **{name: LONG})
+
+
+@pytest.mark.parametrize(
+    ("consumers", "message"),
+    [
+        ('[{"index": "a"}, {"consumer": "b", "index": "a-facts"}]', "another consumer has it as its index"),
+        (f'[{{"index": "{"a" * 250}"}}]', "it is too long"),
+    ],
+)
+def test_the_alias_of_a_facts_index_must_be_free(tmp_path: Path, consumers: str, message: str) -> None:
+    """Else two consumers would show their contents under one name."""
+    environ = {"CTISYNC_STORE__URL": "http://h:9200", "CTISYNC_CONSUMERS": consumers}
+    from_variables(tmp_path, **environ)
+    with pytest.raises(ConfigurationError, match=message):
+        from_variables(tmp_path, **environ, CTISYNC_STORE__FACTS_INDEX="true")

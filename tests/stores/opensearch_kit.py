@@ -31,8 +31,8 @@ def open_store(node: OpenSearchNode, clock: FakeClock | None = None, **settings:
     return opensearch_at([node.url], clock or FakeClock(), **{"host_lock": LOCK, **settings})
 
 
-def mortal_store(node: OpenSearchNode, writes: int) -> OpenSearchStore:
-    store = open_store(node)
+def mortal_store(node: OpenSearchNode, writes: int, **settings: Any) -> OpenSearchStore:
+    store = open_store(node, **settings)
     MortalTransport(store, writes)
     return store
 

@@ -14,7 +14,7 @@ import msgspec
 from ctisync.core.findings import Finding
 from ctisync.core.health import CheckResult, ok
 from ctisync.core.model import Consumer, Footprint, Record, Snapshot, Write
-from ctisync.core.pass_report import PassReport, Work
+from ctisync.core.pass_report import FactsFill, PassReport, Work
 from ctisync.core.state import ConsumerState, Summary
 from ctisync.errors import AnotherPass
 from ctisync.stores import invariants
@@ -93,6 +93,9 @@ class MemoryStore:
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
         return self._storage.state(consumer)
+
+    def facts_behind(self, consumer: Consumer) -> bool:
+        return False
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         kept = self._storage.get(consumer)
@@ -279,6 +282,9 @@ class MemoryWriter:
 
     def keep_alive(self) -> None:
         pass
+
+    def fill_facts(self, check: Callable[[], None]) -> FactsFill | None:
+        return None
 
     def keep(self, state: ConsumerState, content: Content | None, *, loaded: bool = False) -> None:
         loads = self.mine().loads + loaded

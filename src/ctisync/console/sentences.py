@@ -18,7 +18,7 @@ _SENTENCES: Final[Mapping[str, str]] = tomllib.loads(
 _DETAILS: Final = frozenset(("feed-asked", "range-applied", "range-halved"))
 """Events of level info that the progress bar, or the last line of the pass, shows already."""
 
-_COUNTED: Final = {"changes": "change", "lines": "line", "records": "record"}
+_COUNTED: Final = {"changes": "change", "documents": "document", "lines": "line", "records": "record"}
 
 
 def sentence(level: str, event: str, fields: Mapping[str, Any], *, verbose: bool) -> str | None:

@@ -63,6 +63,8 @@ class Kind(Enum):
     GENERATION_WRONG = ("generation-wrong", "generations", "difference", load_anew)
     GENERATION_STRAY = ("generation-stray", "generations", "difference", _leave_behind)
     GENERATION_LEFT = ("generation-left", "generations", "note", _leave_behind)
+    GENERATION_FACTS_BEHIND = ("generation-facts-behind", "generations", "note", _go_on)
+    GENERATION_FACTS_WRONG = ("generation-facts-wrong", "generations", "difference", load_anew)
     WRITER_DEAD = ("writer-dead", "writers", "difference", _leave_behind)
     WRITER_AT_WORK = ("writer-at-work", "writers", "note", _wait)
     WRITER_UNKNOWN = ("writer-unknown", "writers", "note", _ask_owner)

@@ -38,6 +38,14 @@ class Touched(msgspec.Struct, frozen=True, array_like=True):
     resource: str
 
 
+class FactsFill(msgspec.Struct, frozen=True):
+    """What a pass did to the facts index: the number of documents that it wrote, or that it removed the
+    index."""
+
+    written: int = 0
+    is_removed: bool = False
+
+
 class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     """One pass over one consumer (`context/name`), which began at `began_at` (UTC) and took `seconds`.
 

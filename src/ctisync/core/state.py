@@ -343,12 +343,15 @@ class Moved(msgspec.Struct, frozen=True):
 
 class Summary(msgspec.Struct, frozen=True):
     """The content as readers find it. `records`: how many, None without a content; those that a role hides
-    (`hidden` says which) do not count. `moved`: set if readers find another content than the state's."""
+    (`hidden` says which) do not count. `moved`: set if readers find another content than the state's.
+    `facts_offset`: the offset up to which the facts index has this content, 0 if that is still to be built;
+    None if the settings want none."""
 
     state: ConsumerState
     records: int | None
     hidden: str | None = None
     moved: Moved | None = None
+    facts_offset: int | None = None
 
 
 STALE: Final = timedelta(hours=24)

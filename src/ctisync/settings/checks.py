@@ -279,6 +279,7 @@ def check_settings(settings: Settings, sources: Mapping[str, SetValue], mistakes
             with mistakes.collect(name):
                 check(value, where(name))
     _check_command_manager(settings, where("command_manager.enabled"), mistakes)
+    _check_facts_index(settings, where("store.facts_index"), mistakes)
     read_already = {f"{name}_file" for name in leaf_types(Settings)}
     for name, one in sources.items():
         if isinstance(one.value, Path) and name != "state_dir" and name not in read_already:
@@ -308,6 +309,21 @@ def _check_command_manager(settings: Settings, where: str, mistakes: Mistakes) -
                     f"{where}: with a {settings.backend.kind} store, command_manager.url is required",
                     hint="set command_manager.url, or command_manager.enabled = false",
                 )
+
+
+def _check_facts_index(settings: Settings, where: str, mistakes: Mistakes) -> None:
+    if not settings.store.facts_index or not mistakes.none_in("store.url"):
+        return
+    if not settings.backend.urls:
+        text = f"{where}: a {settings.backend.kind} store has no facts index"
+        mistakes.add(ConfigurationError(text, hint="remove store.facts_index"))
+    indices = {consumer.index for consumer in settings.followed}
+    for alias in sorted(f"{index}-facts" for index in indices):
+        if alias in indices or not _is_index_name(alias):
+            text = f"{where}: {alias} cannot be the alias of a facts index"
+            reason = "another consumer has it as its index" if alias in indices else "it is too long"
+            hint = "set consumers[].index to another name"
+            mistakes.add(ConfigurationError(f"{text}: {reason}", hint=hint))
 
 
 def setting_warnings(loaded: LoadedSettings) -> list[Advice]:

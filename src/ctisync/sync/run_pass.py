@@ -14,7 +14,15 @@ from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import ApplyRange, End, Initialise, Policy, SoFar, Step, cooldown_end, next_step
-from ctisync.errors import AnotherPass, CommandNotAccepted, CtisyncError, FeedRefused, FeedUnreachable
+from ctisync.errors import (
+    AnotherPass,
+    CommandNotAccepted,
+    ConfigurationError,
+    CtisyncError,
+    FeedRefused,
+    FeedUnreachable,
+    StoreUnavailable,
+)
 from ctisync.ports import Level, SnapshotFile, Writer
 from ctisync.sync.init_snapshot import init_snapshot
 from ctisync.sync.parts import Parts
@@ -75,6 +83,7 @@ class _Pass:
             if isinstance(error, FeedUnreachable | FeedRefused):
                 self._send_owed_command()
                 self._report_matches()
+                self._fill_facts()
             raise
         finally:
             self._log_state("pass-stands")
@@ -83,6 +92,7 @@ class _Pass:
         self.parts.event(level, "pass-ended", outcome=end.outcome, why=end.why)
         self.parts.report.end = end
         self._report_matches()
+        facts_error = self._fill_facts()
         failure = bad_end(end, self.consumer, self.parts.policy, self.state, self.clock.now())
         if failure is not None:
             raise failure
@@ -92,6 +102,8 @@ class _Pass:
                 "update command",
                 hint=f"{hints.command('status')} (the command is still owed; the next pass sends it again)",
             )
+        if facts_error is not None:
+            raise facts_error
 
     def _perform_steps(self) -> End:
         while True:
@@ -216,6 +228,30 @@ class _Pass:
             if self.writer is None:
                 self.writer = self.resources.enter_context(self.parts.store.writer(consumer))
             report_matches(self.parts, self.writer)
+
+    def _fill_facts(self) -> ConfigurationError | None:
+        """Fill the store's facts index, which never delays content, offset or command. What fails is logged,
+        and the next pass goes on; returned is what only you can resolve."""
+        try:
+            if self.writer is None:
+                if not self.parts.store.facts_behind(self.consumer):
+                    return None
+                self.writer = self.resources.enter_context(self.parts.store.writer(self.consumer))
+            filled = self.writer.fill_facts(self.parts.check_time)
+        except AnotherPass as error:  # it fills the index itself
+            self.parts.event("info", "facts-index-behind", why=error.message, hint=error.hint)
+        except ConfigurationError as error:
+            return error
+        except (StoreUnavailable, FeedUnreachable) as error:  # the latter: the time of the pass is over
+            self.parts.event("warning", "facts-index-behind", why=error.message, hint=error.hint)
+        else:
+            if filled is not None and filled.is_removed:
+                self.parts.event("info", "facts-index-removed")
+            elif filled is not None:
+                self.parts.event(
+                    "info", "facts-index-filled", offset=self.state.offset, documents=filled.written
+                )
+        return None
 
     def _end(self, end: End) -> None:
         """Store the feed's answer if the lease was not needed. Remove a partial download, unless an

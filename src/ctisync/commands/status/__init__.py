@@ -148,6 +148,9 @@ def _rows(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
     state = one.state
     yield "offset", f"{state.offset:,} when last present" if one.gone else _offset(state)
     yield "records", _records(one, now)
+    if one.facts_offset is not None:
+        at = f"at offset {one.facts_offset:,}; the next pass fills it"
+        yield "facts index", f"{one.consumer.index}-facts, {at if one.facts_behind else 'up to date'}"
     yield "last check", _last_check(state, now)
     if (cooldown := state.cooldown_at(now)) is not None:
         yield "cool-down", f"until {rfc3339(cooldown.until)}: {cooldown.reason}"
@@ -254,6 +257,7 @@ def _consumer(one: ConsumerStatus) -> dict[str, Any]:
         and json_fields(work, "who", "since", "records", "process_missing", lease_until="until"),
         "last_failure": one.failure and json_fields(one.failure, "ended_at", "exit_code", "outcome", "why"),
         "occupant": state.occupant,
+        "facts_offset": one.facts_offset,
         "alias_moved": one.moved and {"to": one.moved.to, "from": one.moved.was},
         "error": None,
     }

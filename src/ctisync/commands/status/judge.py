@@ -148,12 +148,16 @@ def _not_the_content(one: ConsumerStatus, now: datetime) -> str | None:
 
 
 def _judge_last_pass(one: ConsumerStatus, now: datetime) -> tuple[int, str] | None:
-    """Warns at once if the store failed the last pass. A feed that does not answer only raises the age."""
+    """Warns at once if the store failed the last pass, or its facts index. A feed that does not answer only
+    raises the age."""
     if one.unrecorded_at is not None:
         why = f"a pass {ago(one.unrecorded_at, now)} left no entry in the history"
         return WARNING, f"{why}; check its log, then: {run(one.state, now)}"
     if one.failure is not None and one.failure.exit_code == errors.StoreUnavailable.exit_code:
         return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.failure_reason}"
+    if one.facts_behind and one.work is None:
+        offsets = f"the facts index is at offset {one.facts_offset}, the content at {one.state.offset}"
+        return WARNING, f"{offsets}; {run(one.state, now)} fills it"
     return None
 
 

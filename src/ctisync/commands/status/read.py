@@ -56,6 +56,12 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     failure: PassReport | None = None
     unrecorded_at: datetime | None = None
     moved: Moved | None = None
+    facts_offset: int | None = None
+
+    @property
+    def facts_behind(self) -> bool:
+        """Whether dashboards find older facts than the content has."""
+        return self.facts_offset is not None and self.facts_offset < self.state.offset
 
     @property
     def owed(self) -> Owed | None:
@@ -216,6 +222,7 @@ def consumer_status(consumer: Consumer, summary: Summary, settings: Settings, cl
         summary.records,
         sends_commands=settings.command_manager.enabled is not False,
         moved=summary.moved,
+        facts_offset=summary.facts_offset,
     )
 
 

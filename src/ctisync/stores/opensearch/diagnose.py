@@ -93,6 +93,7 @@ def _checks(client: Client, consumers: Sequence[Generations], replicas: int) -> 
     yield from guarded("store-hidden", lambda: [_hidden(client, consumers)])
     for each in consumers:
         yield from guarded("store-alias", partial(_alias, each), about=each.consumer)
+        yield from guarded("store-facts", partial(_facts, each), about=each.consumer)
         yield from guarded("store-lease", partial(_lease, client, each), about=each.consumer)
 
 
@@ -131,7 +132,10 @@ def _rights(client: Client, consumers: Sequence[Generations]) -> CheckResult:
     new_names = [generations.new_name() for generations in consumers]
     state_exists = any(each.version is not None for each in documents)
     all_stored = all(each.has_entry for each in documents)
-    requests = missing_rights(client, new_names, live, state_exists=state_exists, all_stored=all_stored)
+    facts = any(generations.wants_facts for generations in consumers)
+    requests = missing_rights(
+        client, new_names, live, state_exists=state_exists, all_stored=all_stored, facts=facts
+    )
     if not requests:
         limits = ", as far as can be checked before a load" if len(live) < len(consumers) else ""
         return ok("store-rights", f"all requests of a pass are permitted{limits}")
@@ -241,6 +245,24 @@ def _alias(generations: Generations) -> Iterator[CheckResult]:
     else:
         text = f"{alias} is free" if live is None else f"alias {alias} points at {live}"
         yield ok("store-alias", text, about=about)
+
+
+def _facts(generations: Generations) -> Iterator[CheckResult]:
+    """Of a facts index that the settings want, or that is still there."""
+    about = generations.consumer
+    try:
+        inventory, offset = generations.inventory(), generations.document.read().entry.state.offset
+    except CtisyncError:  # another check reports it
+        return
+    if generations.wants_facts:
+        generations.facts()  # raises an error if another index has the name of the alias
+    if generations.facts_behind(inventory, offset):
+        what = "is behind the content" if generations.wants_facts else "is no longer wanted"
+        text = f"the facts index {generations.facts_alias} {what}"
+        yield warning("store-facts", text, hints.command("sync"), about=about)
+    elif generations.wants_facts:
+        text = f"the facts index {generations.facts_alias} has the facts of the content"
+        yield ok("store-facts", text, about=about)
 
 
 def _lease(client: Client, generations: Generations) -> Iterator[CheckResult]:

@@ -82,6 +82,11 @@ class FencedLease:
         return self.live == to
 
     @property
+    def inventory(self) -> Inventory:
+        """The consumer's generations, as last read."""
+        return self._inventory
+
+    @property
     def live(self) -> str | None:
         """The live generation, as last read."""
         return self._inventory.live
@@ -168,7 +173,7 @@ class FencedLease:
         made from: the call has asserted that this generation is live, and no other writer can change that."""
         for _ in range(_RACES):
             inventory = self._generations.inventory()
-            actions = self._generations.remove_fences(inventory.generations)
+            actions = self._generations.remove_fences(inventory.generations | inventory.facts)
             if inventory.live is not None:
                 actions += assert_alias(inventory.live, self._consumer.index)
                 actions.append(add_alias(inventory.live, self.fence(inventory.live)))

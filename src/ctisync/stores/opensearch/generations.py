@@ -15,10 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.backends import StoreSettings
+from ctisync.core.facts_document import FORM
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, ForeignIndex, StoreUnavailable
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import (
+    FactsMark,
     Index,
     fence_is_gone,
     is_altered,
@@ -41,6 +43,9 @@ _REFRESH: Final = 5.0
 
 _PREFIXES: Final = ("", "of-")
 """Of a generation's name: the second if the name would otherwise begin with the alias's name."""
+
+FACTS: Final = "facts-"
+"""Before the time in the name of a facts index."""
 
 _PAUSES: Final = (0.1, 0.2, 0.4)
 """Seconds before another try to remove a generation that was requested, but does not exist yet."""
@@ -67,11 +72,13 @@ NEW_FIELDS: Final = frozenset({"resource"})
 
 class Inventory(msgspec.Struct, frozen=True):
     """The consumer's generations by name. `target`: the one that its alias points at, or another consumer's;
-    that consumer (`context/name`) is then the `occupant`."""
+    that consumer (`context/name`) is then the `occupant`. `facts`: its facts indices; there is one at most,
+    unless a pass is building another or was killed."""
 
     generations: dict[str, Index]
     target: str | None = None
     occupant: str | None = None
+    facts: dict[str, Index] = {}
 
     @property
     def live(self) -> str | None:
@@ -108,7 +115,9 @@ class Generations:
         points at another program's index or at several generations."""
         alias = self.consumer.index
         indices = read_indices(self._client, f"{self._prefix}ctisync-*-{self._key}-*,{alias}")
-        ours = self._ours(indices)
+        every = self._ours(indices)
+        facts = {name: index for name, index in every.items() if index.facts is not None}
+        ours = {name: index for name, index in every.items() if name not in facts}
         if alias in indices:
             raise ForeignIndex(
                 f"{alias} is an index, but ctisync needs that name for an alias; ctisync leaves it untouched",
@@ -117,37 +126,82 @@ class Generations:
             )
         targets = [name for name, index in indices.items() if alias in index.aliases]
         if not targets:
-            return Inventory(ours)
-        mark = indices[targets[0]].mark
+            return Inventory(ours, facts=facts)
+        target = indices[targets[0]]
+        mark = None if target.facts is not None else target.mark
         if len(targets) > 1 or mark is None:
             raise self._wrong_targets(targets, ours)
-        return Inventory(ours, targets[0], None if targets[0] in ours else str(Consumer(*mark)))
+        return Inventory(ours, targets[0], None if targets[0] in ours else str(Consumer(*mark)), facts)
 
     def list_all(self) -> dict[str, Index]:
-        """All generations of the consumer by name, whatever its alias points at."""
+        """All generations and facts indices of the consumer by name, whatever its alias points at."""
         names = ",".join(f"{each}ctisync-*-{self._key}-*" for each in _PREFIXES)
         return self._ours(read_indices(self._client, names))
 
-    def new_name(self) -> str:
-        """A new name for one generation. It never begins with the alias's name."""
-        return f"{self._stem}{self._client.clock.now():%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
+    @property
+    def facts_alias(self) -> str:
+        """The alias under which readers find the facts index."""
+        return f"{self.consumer.index}-facts"
+
+    @property
+    def wants_facts(self) -> bool:
+        return self._options.facts_index
+
+    def facts(self) -> dict[str, Index]:
+        """The facts indices of the consumer. Raises ForeignIndex if another index has the name of their
+        alias, or the alias points at another one."""
+        alias = self.facts_alias
+        indices = read_indices(self._client, f"{self._prefix}ctisync-*-{self._key}-{FACTS}*,{alias}")
+        ours = {name: index for name, index in self._ours(indices).items() if index.facts is not None}
+        for name in sorted(indices.keys() - ours.keys()):
+            actions = [remove_index(name) if name == alias else remove_alias(name, alias)]
+            command = self._client.curl.change("POST", "/_aliases", {"actions": actions})
+            verb = "is an index" if name == alias else f"points at {name}"
+            raise ForeignIndex(
+                f"{alias} {verb}, which ctisync did not make and leaves untouched; "
+                "store.facts_index needs that name for its alias",
+                hint=f"set store.facts_index = false, or give the name to ctisync: {command}{then_sync()}",
+            )
+        return ours
+
+    def facts_offset(self, inventory: Inventory) -> int | None:
+        """Up to where readers find the facts of the live generation, 0 if they find none; None if the
+        settings want no facts index."""
+        marks = [each.facts for each in inventory.facts.values() if self.facts_alias in each.aliases]
+        offsets = [mark.offset for mark in marks if mark and mark.generation == inventory.live]
+        return max([0, *offsets]) if self.wants_facts else None
+
+    def facts_behind(self, inventory: Inventory, offset: int) -> bool:
+        """Whether the facts index is to be filled up to this offset of the live generation, or removed."""
+        if inventory.live is None or offset == 0:
+            return False
+        marks = [each.facts for each in inventory.facts.values() if self.facts_alias in each.aliases]
+        expected = [FactsMark(FORM, inventory.live, offset)] if self.wants_facts else []
+        return marks != expected or len(inventory.facts) != len(expected)
+
+    def new_name(self, kind: str = "") -> str:
+        """A new name for one generation, or for a facts index. It never begins with the alias's name."""
+        return f"{self._stem}{kind}{self._client.clock.now():%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
 
     def create(self, name: str, snapshot: Snapshot, fence: str) -> None:
-        """Create an empty generation that is reached through `fence`.
+        """Create an empty generation. Raises as `create_index` does."""
+        meta = self.meta(snapshot_offset=snapshot.offset, snapshot_link=snapshot.link)
+        self.create_index(name, fence, MAPPING | meta, self._options.shards)
+
+    def meta(self, **fields: Any) -> dict[str, Any]:
+        """The part of a mapping that says whose the index is, and these fields."""
+        consumer = {"context": self.consumer.context, "consumer": self.consumer.name}
+        return {"_meta": {"ctisync": {"schema": _META_SCHEMA, **consumer, **fields}}}
+
+    def create_index(self, name: str, fence: str, mapping: Mapping[str, Any], shards: int) -> None:
+        """Create an empty index, without refresh and replicas, that is reached through `fence`.
 
         Raises ConfigurationError if an index template would alter it, AccessRefused if a role hides a part of
         it, AnotherPass if another pass has taken over meanwhile.
         """
-        meta = {
-            "schema": _META_SCHEMA,
-            "context": self.consumer.context,
-            "consumer": self.consumer.name,
-            "snapshot_offset": snapshot.offset,
-            "snapshot_link": snapshot.link,
-        }
-        body = {"aliases": {fence: {}}, "mappings": MAPPING | {"_meta": {"ctisync": meta}}}
+        body = {"aliases": {fence: {}}, "mappings": mapping}
         settings = {
-            "number_of_shards": self._options.shards,
+            "number_of_shards": shards,
             "number_of_replicas": 0,
             "refresh_interval": "-1",
             "codec": self._options.codec,
@@ -158,7 +212,7 @@ class Generations:
                 f"index {name} cannot be created: {problem}", hint=template_hint(self._client, name)
             )
         check_nothing_hidden(self._client, name)  # a hidden field is missing from the mapping, too
-        self._check_inheritance(name, fence)
+        self._check_inheritance(name, fence, mapping)
 
     def remove_unfinished(self, name: str) -> None:
         """Remove a generation that may still be being created: a signal came before the reply."""
@@ -219,14 +273,14 @@ class Generations:
         mark = (self.consumer.context, self.consumer.name)
         return {name: index for name, index in indices.items() if index.mark == mark}
 
-    def _check_inheritance(self, name: str, fence: str) -> None:
-        """Refuse the new generation if a template for all indices has added an alias or altered the
+    def _check_inheritance(self, name: str, fence: str, mapping: Mapping[str, Any]) -> None:
+        """Refuse the new index if a template for all indices has added an alias or altered the
         mapping."""
         index = read_indices(self._client, name).get(name)
         if index is None:  # a writer that takes over removes half-loaded generations
             raise AnotherPass("another pass has taken over and removed the content that this one was loading")
         aliases = sorted(index.aliases.keys() - {fence})
-        if not aliases and not is_altered(index.mappings, MAPPING):
+        if not aliases and not is_altered(index.mappings, mapping):
             return
         hint = template_hint(self._client, name)
         self.change_aliases([remove_index(name)])

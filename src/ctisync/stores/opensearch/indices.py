@@ -78,6 +78,18 @@ _IF_ANY: Final = "flat_settings=true&ignore_unavailable=true&allow_no_indices=tr
 _UNKNOWN_SETTING: Final = re.compile(r"unknown setting \[([^\]]+)\]")
 
 
+class FactsMark(msgspec.Struct, frozen=True):
+    """Of a facts index: it has documents of this form, of all records of `generation` up to `offset`; by
+    default of none."""
+
+    form: int = 0
+    generation: str = ""
+    offset: int = -1
+
+
+_mark_decoder: Final = msgspec.json.Decoder(FactsMark)
+
+
 class Index(msgspec.Struct, frozen=True):
     """An index, as far as it was requested: aliases, mapping, and settings by their flat names."""
 
@@ -87,16 +99,26 @@ class Index(msgspec.Struct, frozen=True):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What ctisync stored in the mapping of a generation; empty if the index is none."""
+        """What ctisync stored in the mapping of its index; empty for another index."""
         meta = self.mappings.get("_meta")
         ours = meta.get("ctisync") if isinstance(meta, dict) else None
         return ours if isinstance(ours, dict) else {}
 
     @property
     def mark(self) -> tuple[str, str] | None:
-        """Context and name of the consumer whose generation it is; None if the index is no generation."""
+        """Context and name of the consumer whose generation or facts index it is; None if it is neither."""
         context, name = self.meta.get("context"), self.meta.get("consumer")
         return (context, name) if isinstance(context, str) and isinstance(name, str) else None
+
+    @property
+    def facts(self) -> FactsMark | None:
+        """How far a facts index was filled; None if the index is none."""
+        if "facts" not in self.meta:
+            return None
+        try:
+            return _mark_decoder.decode(msgspec.json.encode(self.meta["facts"]))
+        except msgspec.ValidationError:
+            return FactsMark()
 
 
 class _Template(msgspec.Struct, frozen=True):

@@ -120,6 +120,15 @@ class PointInTime:
             for hits in self._pages(query, [by(field)], _source=False):
                 yield from (hit.id for hit in hits)
 
+    def of_one_shard(self) -> Iterator[set[str]]:
+        """The ids of all documents of an index of one shard, in pages."""
+        for hits in self._pages({"match_all": {}}, [{"_seq_no": "asc"}], _source=False):
+            yield {hit.id for hit in hits}
+
+    def count(self) -> int:
+        """The number of documents."""
+        return self.search(size=0, track_total_hits=True).total.value
+
     def neighbours(self, name: str, most: int) -> list[str]:
         """At most so many names before this one, and as many behind it, ascending."""
         before = self._nearest(most, "desc", {"lt": name})

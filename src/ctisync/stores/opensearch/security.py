@@ -185,14 +185,22 @@ def _is_altered(line: msgspec.Raw) -> bool:
 
 
 def missing_rights(
-    client: Client, new_names: Iterable[str], live: Iterable[str], *, state_exists: bool, all_stored: bool
+    client: Client,
+    new_names: Iterable[str],
+    live: Iterable[str],
+    *,
+    state_exists: bool,
+    all_stored: bool,
+    facts: bool,
 ) -> list[str]:
     """Each request of a pass that the user may not send, with the missing privileges. `new_names`: names of
     possible new generations; `live`: the live generations. `state_exists`: the context has a state document,
-    and so its index exists; `all_stored`: each consumer has a state."""
+    and so its index exists; `all_stored`: each consumer has a state; `facts`: passes fill a facts index."""
     state_probes = _state_probes(state_exists=state_exists, all_stored=all_stored)
     requests = dict[tuple[str, ...], str]()
-    for probe in (*state_probes, *_content_probes(new_names, live)):
+    names = list(new_names)
+    facts_probes = _facts_probes(names) if facts else ()
+    for probe in (*state_probes, *_content_probes(names, live), *facts_probes):
         reply = client.call(probe.method, probe.target, probe.body, allow=_ANY_FAILURE)
         for problem in _problems(reply):
             if problem.is_refusal and (rights := problem.missing_rights):
@@ -231,6 +239,12 @@ def _content_probes(new_names: Iterable[str], live: Iterable[str]) -> Iterator[_
     for name in live:
         yield _Probe("POST", path(name, "_bulk"), _NO_ITEMS)
         yield _Probe("POST", path(name, "_mget"), {"ids": [_NO_ID]})
+
+
+def _facts_probes(new_names: Iterable[str]) -> Iterator[_Probe]:
+    for name in new_names:
+        yield _Probe("PUT", path(name, "_mapping"), _NO_TYPE)
+        yield _Probe("POST", path(name, "_search", "point_in_time", query="keep_alive=1m"))
 
 
 def _problems(reply: OpenSearchReply) -> Iterator[Problem]:

@@ -110,6 +110,7 @@ class OpenSearchStore:
             records=count_records(self._client, consumer.index),
             hidden=hidden_from_reader(self._client, live),
             moved=Moved(to=live, was=entry.generation) if is_moved else None,
+            facts_offset=generations.facts_offset(inventory),
         )
 
     def _state(self, generations: Generations, entry: StateEntry, inventory: Inventory) -> ConsumerState:
@@ -131,6 +132,12 @@ class OpenSearchStore:
         if not self._holder(entry) and invariants.differs_by_check(before, state):
             # The write_id stays, so that a writer still finds its own.
             document.write(stored, replace(entry, state=state))
+
+    def facts_behind(self, consumer: Consumer) -> bool:
+        if consumer not in self._last_read:
+            return False
+        stored, inventory = self._last_read[consumer]
+        return self._generations(consumer).facts_behind(inventory, stored.entry.state.offset)
 
     @contextmanager
     def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:
@@ -196,7 +203,8 @@ class OpenSearchStore:
         document, indices = generations.document.read(), generations.list_all()
         live = document.entry.generation
         if live not in indices:
-            live = next((name for name, each in indices.items() if generations.readers(each)), None)
+            contents = {name: each for name, each in indices.items() if each.facts is None}
+            live = next((name for name, each in contents.items() if generations.readers(each)), None)
         return Footprint(
             places=tuple(sorted(indices)),
             records=None if live is None else count_records(self._client, live, partial=True),

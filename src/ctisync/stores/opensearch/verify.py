@@ -15,8 +15,9 @@ from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
 from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.generations import MAPPING, NEW_FIELDS, Generations, Inventory
+from ctisync.stores.opensearch.indices import count_records
 from ctisync.stores.opensearch.lease import current_lease, describe, server_time
-from ctisync.stores.opensearch.refusals import blocks_in, remove_blocks
+from ctisync.stores.opensearch.refusals import blocks_in, remove_blocks, then_sync
 from ctisync.stores.opensearch.search import Hit, PointInTime, point_in_time
 from ctisync.stores.opensearch.security import hidden_from_reader
 from ctisync.stores.opensearch.state_document import StateEntry
@@ -55,14 +56,14 @@ class OpenSearchInspection:
         yield from self._fences()
         if self._inventory.live is not None:
             yield from self._live_index(self._inventory.live)
+            yield from self._facts()
 
     def hidden(self) -> str | None:
         live = self._inventory.live
         return None if live is None else hidden_from_reader(self._client, live)
 
     def count(self) -> int | None:
-        point = self._point
-        return None if point is None else point.search(size=0, track_total_hits=True).total.value
+        return None if self._point is None else self._point.count()
 
     @property
     def generation(self) -> str | None:
@@ -156,6 +157,24 @@ class OpenSearchInspection:
         # While a swap is unfinished, the state is the one before it.
         if entry.state.content and entry.swap is None and offset != expected:
             yield wrong(f"it was loaded from a snapshot of offset {offset}, the state has {expected}")
+
+    def _facts(self) -> Iterator[Finding]:
+        """Whether the facts index has as many documents as the content, if it is not behind, and no range is
+        being written or was left half written."""
+        generations, name = self._generations, self._generations.facts_alias
+        offset, of_content = generations.facts_offset(self._inventory), self._entry.state.offset
+        if generations.facts_behind(self._inventory, of_content):
+            at = f"it is at offset {offset}, the content is at {of_content}"
+            text = "the settings no longer want it" if offset is None else at
+            yield Finding(Kind.GENERATION_FACTS_BEHIND, name, text)
+        elif not offset or self._holder is not None or self._entry.state.range_to is not None:
+            return
+        elif (number := count_records(self._client, name)) != self.count():
+            [index] = self._inventory.facts
+            removal = self._client.curl.change("DELETE", f"/{index}?ignore_unavailable=true")
+            command = f"{removal}{then_sync()}"
+            text = f"it has {number} documents, the content has {self.count()}"
+            yield Finding(Kind.GENERATION_FACTS_WRONG, name, text, command)
 
 
 @contextmanager

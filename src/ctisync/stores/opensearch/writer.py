@@ -12,12 +12,14 @@ from msgspec.structs import replace
 
 from ctisync import hints
 from ctisync.core.model import Record, Snapshot, Write
+from ctisync.core.pass_report import FactsFill
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import invariants
 from ctisync.stores.opensearch.bulk import BulkAction, BulkResult, RecordVersion, delete, index
 from ctisync.stores.opensearch.client import Client
+from ctisync.stores.opensearch.facts_index import FactsIndex
 from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations
 from ctisync.stores.opensearch.indices import count_records, fence_is_gone, refresh
@@ -37,6 +39,9 @@ READ_AT_ONCE: Final = 250
 
 _WAIT: Final = 1.0
 """Seconds of waiting between two renewals of the lease, where they are due."""
+
+_MOST_DELETED: Final = 10_000
+"""Names of deleted records that are remembered. For more, the names of the facts index are compared."""
 
 Versions = dict[str, RecordVersion | None]
 """By name; None: there is no such record."""
@@ -66,6 +71,7 @@ class OpenSearchWriter:
         self._being_written: dict[str, Record | None] = {}
         self._from_memory: set[str] = set()
         self._replaced: list[str] = []
+        self._deleted = deque[str](maxlen=_MOST_DELETED)
         self._unsearchable = False
 
     def take_over(self) -> None:
@@ -180,6 +186,17 @@ class OpenSearchWriter:
     def keep_alive(self) -> None:
         self._lease.renew_if_due()
 
+    def fill_facts(self, check: Callable[[], None]) -> FactsFill | None:
+        """See `ports.Writer.fill_facts`. Not in the model: content and state are as before."""
+        live, offset = self._fenced.live, self.state.offset
+        if live is None or not self._generations.facts_behind(self._fenced.inventory, offset):
+            return None
+        facts = FactsIndex(self._client, self._lease, self._fenced, self._generations, self._records, check)
+        if not self._generations.wants_facts:
+            return facts.remove(live)
+        self.make_searchable()
+        return facts.fill(live, offset, self._deleted)
+
     def report_loaded(self, records: int) -> None:
         """The progress of a load; the next renewal of the lease stores it."""
         self._lease.records = records or None
@@ -248,6 +265,7 @@ class OpenSearchWriter:
         """The versions of the written records, and the names whose writes met another version."""
         fence = self._live_fence()
         self._unsearchable = True
+        self._deleted += [each.name for each in writes if not isinstance(each, Record)]
         # In parallel, bulks would take the node from the reads of the next range, and make more segments.
         pool = self._records.pool(fence, self.keep_alive, one_by_one=True)
         try:

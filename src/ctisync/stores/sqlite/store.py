@@ -49,6 +49,9 @@ class SqliteStore(msgspec.Struct, frozen=True):
         with self._reading(consumer) as (connection, row):
             return _state(connection, consumer, row)
 
+    def facts_behind(self, consumer: Consumer) -> bool:  # there is no facts index
+        return False
+
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         with self._transaction(self.patience) as connection:
             row = tables.find_consumer(connection, consumer)

@@ -137,6 +137,9 @@ class SqliteWriter:
     def keep_alive(self) -> None:
         """Nothing to do: the lease is this host's lock, which does not expire."""
 
+    def fill_facts(self, check: Callable[[], None]) -> None:
+        """Nothing to do: there is no facts index."""
+
     def swap(self, generation: int, after: ConsumerState) -> None:
         """Make this generation the live one, if requested instead of another consumer's. Call it within
         `transaction`. Raises AnotherPass if another consumer has taken the index meanwhile."""

@@ -168,6 +168,7 @@ class Filling:
         self._connection = connection
         self._before = "new_" if is_new else ""
         self._names: dict[tuple[str, str], int] = {}
+        self._places: dict[tuple[str, tuple[str, ...]], int] = {}
         self._waiting: list[tuple[int, int, bytes]] = []
         row = connection.execute("SELECT content FROM dictionary").fetchone()
         self._zstd = None if is_new else _compressor(None if row is None else row[0])
@@ -233,12 +234,17 @@ class Filling:
     def _lists(self, facts: Facts) -> set[int]:
         """The numbers of vendors and weaknesses of the record."""
         numbers = {self._name("cwe", str(number)) for number in cwe_numbers(facts)}
-        return numbers | {self._name("vendor", each.vendor.lower()) for each in facts.affected}
+        vendors = dict.fromkeys(each.vendor.lower() for each in facts.affected)
+        return numbers | {self._name("vendor", vendor) for vendor in vendors}
 
     def _place(self, product: Affected) -> int:
         """The number of its source and platforms."""
-        place = msgspec.json.encode([product.source, *product.platforms]).decode()
-        return self._name("place", place)
+        place = product.source, product.platforms
+        number = self._places.get(place)
+        if number is None:
+            name = msgspec.json.encode([product.source, *product.platforms]).decode()
+            number = self._places[place] = self._name("place", name)
+        return number
 
     def _packed(self, facts: Facts, places: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
         by_product: dict[str, list[tuple[Affected, int]]] = {}
@@ -270,7 +276,7 @@ def _packed_product(product: Affected, place: int) -> PackedProduct:
             bounds.less_than,
             bounds.less_than_or_equal,
             bounds.status,
-            tuple((change.at, change.status) for change in bounds.changes),
+            tuple((change.at, change.status) for change in bounds.changes) if bounds.changes else (),
         )
         for bounds in product.ranges
     )

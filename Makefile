@@ -26,6 +26,9 @@
 #   make docs       the site of docs/, into site/; a broken link or a page that no menu names ends it
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2", or ARGS=--secured)
 #   make dist       source archive and wheel, into dist/, with requirements, a list of parts (SBOM) and hashes
+#   make packages   .deb, .rpm and .pyz of it, for x86-64 and arm64, into dist/, too; needs Go
+#   make test-packages  installs them into root folders of Debian 12 and 13; needs root, Debian's archive and
+#                   the programs that it names if they are missing   (ARGS="-k words" narrows it)
 #   make release-check  whether this tree can be released: committed, tagged, in the changelog, check, test, dist
 #   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)
 #   make clean      removes what the targets above made here
@@ -47,7 +50,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help quick demo test check coverage test-long planted mutants soak fuzz bench bench-quick docs pictures man node dist release-check lock clean
+.PHONY: help quick demo test check coverage test-long planted mutants soak fuzz bench bench-quick docs pictures man node dist packages test-packages release-check lock clean
 
 # What the program has is documented, what is documented is there, and what is made of the program is not stale.
 PROOFS := $(addprefix tests/docs/test_,everything_is_documented.py manual.py pictures.py site.py)
@@ -123,6 +126,17 @@ dist: .venv/.project
 	.venv/bin/python -m build --no-isolation $(ARGS)
 	.venv/bin/python -m tools.release_files dist
 
+# The tools are locked too: pex by requirements/packages.txt, nfpm by packages/go.sum.
+packages: dist .venv-packages/.packages .venv-packages/nfpm
+	.venv/bin/python -m tools.packages dist --nfpm .venv-packages/nfpm --pex .venv-packages/bin/pex
+
+test-packages: .venv/.project .venv-packages/.packages .venv-packages/nfpm
+	TEST_PACKAGES=1 .venv/bin/python -m pytest -n 0 tests/packages $(ARGS)
+
+.venv-packages/nfpm: packages/go.mod packages/go.sum .venv-packages/.packages
+	go build -C packages -trimpath -o $(CURDIR)/$@ github.com/goreleaser/nfpm/v2/cmd/nfpm
+	@touch $@
+
 release-check:
 	@test -z "$$(git status --porcelain)" || { echo "release-check: there are changes that are not committed"; exit 1; }
 	@version="$$(sed -n 's/^__version__ = "\(.*\)\.dev0+sources"$$/\1/p' src/ctisync/__init__.py)"; \
@@ -142,9 +156,10 @@ lock: .venv-lock/.packages
 	$(PIP_COMPILE) requirements/lock.in --output-file requirements/lock.txt
 	$(PIP_COMPILE) requirements/fuzz.in --output-file requirements/fuzz.txt
 	$(PIP_COMPILE) requirements/pipx.in --output-file requirements/pipx.txt
+	$(PIP_COMPILE) requirements/packages.in --output-file requirements/packages.txt
 
 clean:
-	rm -rf .venv .venv-run .venv-lock .venv-fuzz build dist site htmlcov .coverage .hypothesis
+	rm -rf .venv .venv-run .venv-lock .venv-fuzz .venv-packages .wheels build dist site htmlcov .coverage .hypothesis
 	rm -rf .bench .fuzz .import_linter_cache .mutants .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -153,8 +168,9 @@ clean:
 .venv-run/.packages: requirements/runtime.txt requirements/build.txt
 .venv-lock/.packages: requirements/lock.txt
 .venv-fuzz/.packages: requirements/runtime.txt requirements/build.txt requirements/fuzz.txt
+.venv-packages/.packages: requirements/packages.txt
 .venv-lock/.packages: PYTHON = $(LOCK_PYTHON)
-.venv/.packages .venv-run/.packages .venv-lock/.packages .venv-fuzz/.packages:
+.venv/.packages .venv-run/.packages .venv-lock/.packages .venv-fuzz/.packages .venv-packages/.packages:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "ctisync needs Python 3.11 or later, with venv; '$(PYTHON)' is:" \
 			"$$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }

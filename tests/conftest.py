@@ -18,7 +18,7 @@ import pytest
 from tests.support import secured_node as secured
 from tests.support.figures import figure, figures
 from tests.support.in_memory import folder_in_memory
-from tests.support.long import LONG, QUICK
+from tests.support.long import LONG, PACKAGES, QUICK
 from tests.support.mounts import may_mount
 from tests.support.opensearch_node import OpenSearchNode, start_node
 from tests.support.servers import VERSIONS, fetch, servers_of
@@ -124,7 +124,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Raises UsageError if all tests that `-k` and the like have chosen need a server, and TEST_QUICK is set.
     """
-    excluded = [*(() if LONG else ("long",)), *(() if may_mount() else ("mounts",))]
+    included = {"long": LONG, "mounts": may_mount(), "packages": PACKAGES}
+    excluded = [mark for mark, is_included in included.items() if not is_included]
     need_server = [item for item in items if QUICK and servers_of(item)]
     marked = [item for item in items if any(map(item.get_closest_marker, excluded))]
     if need_server and len(need_server) == len(items) and not hasattr(config, "workerinput"):

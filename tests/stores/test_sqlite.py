@@ -47,6 +47,21 @@ def test_the_file_is_the_users_alone_whatever_the_umask(store: Store, path: Path
         os.umask(before)
 
 
+def test_in_a_set_group_id_folder_the_group_can_read_the_database(store: Store, path: Path) -> None:
+    path.parent.chmod(0o2750)
+    before = os.umask(0o027)
+    try:
+        with store.writer(CONSUMER):
+            modes = {
+                each.name.removeprefix(path.name): each.stat().st_mode & 0o777
+                for each in path.parent.iterdir()
+            }
+    finally:
+        os.umask(before)
+    assert modes.items() >= {"": 0o640, "-wal": 0o640, "-shm": 0o640}.items()
+    assert modes[".lock"] == 0o600, "a reader that could lock it could stop passes"
+
+
 def test_after_a_pass_the_database_is_one_file(store: Store, path: Path) -> None:
     """So that it can be copied as it is."""
     passes.initialise(store, CONSUMER, [A, B], 10)

@@ -21,7 +21,7 @@ MACHINE_PATHS = ["/" + "work/", "/" + "root/", "/opt/" + "wheels", "." + "pyenv"
 def texts() -> dict[str, str]:
     """Path and text of every file of the project; what builds and tests leave behind is none."""
     paths = [path for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".coverage")]
-    for folder in ("src", "tests", "bench", "tools", "docs", "examples", "requirements", ".ci"):
+    for folder in ("src", "tests", "bench", "tools", "docs", "examples", "packages", "requirements", ".ci"):
         paths += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
     return {
         str(path.relative_to(ROOT)): path.read_text(errors="replace")

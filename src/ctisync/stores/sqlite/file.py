@@ -150,9 +150,11 @@ def exists(path: Path) -> bool:
 
 
 def create(path: Path) -> None:
-    """Create an empty file that only the user may read. If it exists meanwhile, it is used."""
+    """Create an empty file that only the user may read, in a set-group-id folder also its group. If the file
+    exists meanwhile, it is used."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        shared = stat.S_IRGRP if path.absolute().parent.stat().st_mode & stat.S_ISGID else 0
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 | shared))
     except FileExistsError:
         pass
     except FileNotFoundError as error:

@@ -124,12 +124,14 @@ def test_the_fields_that_the_page_names_are_those_of_the_json(stage: Stage) -> N
     assert {"context", "consumer", *re.findall(r"`(\w+)`", sentence)} == consumer.keys()
 
 
-def test_every_file_that_a_pass_makes_is_in_the_table_of_files(stage: Stage) -> None:
+def test_every_file_that_passes_and_searches_make_is_in_the_table_of_files(stage: Stage) -> None:
     table = PAGE.split("### Files and indices")[1].split("\n\n| in OpenSearch")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     patterns = [pattern for row in rows for pattern in re.findall(r"`([^`]+)`", row)]
+    assert stage.passes("sync") == 0
+    assert stage.run("search", "--names").code == 0
     stage.feed.fail("snapshot", failures.stall(60, after=0.5))
-    running = stage.ctisync.start("sync", "-q")
+    running = stage.ctisync.start("init-snapshot", "-q")
     while not list(stage.state.glob("[!.]*.part")):
         assert running.poll() is None
 

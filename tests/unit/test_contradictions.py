@@ -24,7 +24,9 @@ def fields(state: ConsumerState) -> list[str]:
         ({"snapshot_offset": MAX_OFFSET + 1}, "snapshot_offset"),
         ({"owed": Owed(-1)}, "owed"),
         ({"failed": msgspec.structs.replace(FAILED, offset=MAX_OFFSET + 1)}, "failed"),
+        ({"range_to": MAX_OFFSET + 1, "unsettled": True}, "range_to"),
         ({"content": False}, "offset"),
+        ({"content": False, "offset": 1}, "offset"),
         ({"range_to": 7}, "range_to"),
         ({"range_to": 1008}, "range_to"),
     ],
@@ -56,3 +58,8 @@ def test_a_state_that_says_initialise_is_no_obstacle() -> None:
     assert fields(state) == ["range_to"]
     assert contradiction(state) is None
     assert contradiction(ConsumerState()) is None
+    assert fields(ConsumerState()) == []
+
+
+def test_a_range_without_a_content_is_named() -> None:
+    assert fields(ConsumerState(range_to=5)) == ["range_to"]

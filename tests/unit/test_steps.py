@@ -59,7 +59,7 @@ def decide(
 def interrupts(
     stored: ConsumerState,
     failed: FailedChange,
-    snapshot: Snapshot = SNAPSHOT,
+    snapshot: Snapshot | None = SNAPSHOT,
     so_far: SoFar | None = None,
     policy: Policy | None = None,
 ) -> bool:
@@ -133,6 +133,11 @@ ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
         FEED,
         Initialise(SNAPSHOT, "change 1501 could not be applied"),
     ),
+    "offset 0 after a failed change, the loaded content still there: initialise again": (
+        state(0, content=True, snapshot_offset=700, stored_for=CONSUMER, failed=FAILED),
+        FEED,
+        Initialise(SNAPSHOT, "change 1501 could not be applied"),
+    ),
     "offset below last_offset: apply the next range of at most 1000": (
         state(1000),
         FEED,
@@ -148,6 +153,16 @@ ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
         state(1500, failed=BLOCKED),
         ConsumerInfo(5000, NEWER),
         Initialise(NEWER, "the feed offers a new snapshot after a change that cannot be applied"),
+    ),
+    "blocked, no snapshot on offer: look at that range only": (
+        state(1500, failed=BLOCKED),
+        ConsumerInfo(5000, None),
+        ApplyRange(OffsetRange(1500, 2500)),
+    ),
+    "blocked at the snapshot that it came from: look at that range only": (
+        state(700, failed=BLOCKED),
+        FEED,
+        ApplyRange(OffsetRange(700, 1700)),
     ),
     "blocked, nothing new on offer: look at that range only": (
         state(1500, failed=BLOCKED),
@@ -199,6 +214,11 @@ def test_other_settings_than_the_stored_ones_stop_a_pass_before_a_request() -> N
     assert isinstance(step, End)
     assert "resources is ['CVE-*']" in step.why
     assert "index is 'cves'" in step.why
+    for one, other in (("index", Consumer(resources=("CVE-*",))), ("resources", Consumer(index="cves"))):
+        step = decide(state(), None, consumer=other)
+        assert isinstance(step, End)
+        assert f"{one} is" not in step.why
+    assert "index is 'cves'" in step.why
 
 
 def test_a_last_offset_that_is_too_far_away_to_be_believed_moves_nothing() -> None:
@@ -244,6 +264,22 @@ def test_an_index_with_the_content_of_another_consumer_is_left_alone(mode: Mode)
         assert ends(decide(stored, policy=Policy(mode=mode))) == "replaced"
     if mode != "init-snapshot":
         assert ends(decide(state(0, occupant="a/b"), policy=Policy(mode=mode, replace=True))) == "replaced"
+
+
+@pytest.mark.parametrize("content", [True, False])
+def test_the_end_names_the_consumer_that_has_the_index(content: bool) -> None:
+    step = decide(state(content=content, occupant="a/b"))
+    assert isinstance(step, End)
+    assert "a/b" in step.why
+    assert ("replaced" in step.why) is content
+
+
+@pytest.mark.parametrize(("operation", "words"), [(0, "CVE-2024-1, operation 0 cannot"), (None, "-1 cannot")])
+def test_a_blocked_end_names_the_change_and_its_operation(operation: int | None, words: str) -> None:
+    failed = replace(FAILED, operation=operation)
+    step = decide(state(0, content=True, failed=failed), ConsumerInfo(5000, None))
+    assert isinstance(step, End)
+    assert words in step.why
 
 
 @pytest.mark.parametrize("info", [None, FEED], ids=["from the feed", "from a file"])
@@ -334,6 +370,13 @@ def test_a_command_owed_for_a_blocked_content_goes_out() -> None:
 
 def test_the_first_failure_interrupts() -> None:
     assert interrupts(state(), FAILED)
+
+
+def test_a_failure_while_no_snapshot_is_offered_waits_for_the_interval_as_any_other() -> None:
+    refused = RefusedSnapshot(SNAPSHOT.link, None, None, "cut off")
+    for last, answer in ((None, True), (NOW - timedelta(hours=1), False), (NOW - timedelta(hours=24), True)):
+        stored = state(refused=refused, reinitialised_at=last)
+        assert interrupts(stored, FAILED, snapshot=None) is answer
 
 
 def test_a_change_that_fails_again_after_initialising_does_not_loop() -> None:

@@ -61,4 +61,5 @@ def test_a_pass_by_default_neither_follows_a_reset_nor_loads_more_than_once_a_da
     assert (policy.mode, policy.on_feed_reset, policy.tolerate_cooldown) == ("sync", "refuse", False)
     assert policy.reinit_interval == timedelta(seconds=86_400)
     assert policy.limits == Limits()
+    assert policy.stale_after == timedelta(hours=24)
     assert (policy.now, policy.keep, policy.replace, policy.cooldowns) == (False, False, False, True)

@@ -21,7 +21,7 @@ def triples(inventory: Inventory) -> list[tuple[str, str, str]]:
         ("Debian:12.5", "debian", "12.5", "bookworm"),
         ("debian:bookworm", "debian", "12", "bookworm"),
         ("ubuntu:22.04", "ubuntu", "22.04", "jammy"),
-        ("rhel:9", "rhel", "9", ""),
+        (" rhel:9 ", "rhel", "9", ""),
         ("windows:10.0.19045.4043", "windows", "10.0.19045.4043", ""),
     ],
 )

@@ -118,6 +118,11 @@ ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
         FEED,
         ApplyRange(OffsetRange(1000, 2000)),
     ),
+    "nothing is stored: initialise": (
+        ConsumerState(),
+        FEED,
+        Initialise(SNAPSHOT, "nothing is stored yet"),
+    ),
     "offset 0 and a snapshot: initialise": (
         state(0),
         FEED,

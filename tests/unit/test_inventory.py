@@ -204,6 +204,18 @@ def test_the_first_system_of_an_inventory_counts_and_one_host_may_be_named_again
     assert platform.platform == "fedora"
 
 
+def test_a_line_needs_a_name_and_a_version_in_whatever_encoding_it_is() -> None:
+    lines = b" a \t 1.0 \n   \n\t1.0\nb\t\ncaf\xe9\t2.0\n"
+    inventory = read_inventory(lines, None)
+    assert triples(inventory) == [("a", "1.0", ""), ("caf\ufffd", "2.0", "")]
+    assert inventory.odd == 2
+
+
+def test_cyclonedx_without_a_component_is_an_inventory_without_a_package() -> None:
+    inventory = read_inventory(json.dumps({"bomFormat": "CycloneDX"}, indent=1).encode(), None)
+    assert (inventory.packages, inventory.odd) == ([], 0)
+
+
 def test_a_line_that_is_too_long_is_no_package_and_a_field_is_cut() -> None:
     lines = f"a\t1.0\nb\t{'1' * 3000}\n"
     inventory = read_inventory(lines.encode(), None)

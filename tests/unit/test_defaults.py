@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ctisync.core.limits import Limits
-from ctisync.core.model import Consumer
+from ctisync.core.model import Consumer, Footprint
 from ctisync.core.steps import Policy
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -63,3 +63,7 @@ def test_a_pass_by_default_neither_follows_a_reset_nor_loads_more_than_once_a_da
     assert policy.limits == Limits()
     assert policy.stale_after == timedelta(hours=24)
     assert (policy.now, policy.keep, policy.replace, policy.cooldowns) == (False, False, False, True)
+
+
+def test_a_store_that_says_nothing_of_a_consumer_holds_nothing_of_it() -> None:
+    assert Footprint() == Footprint(places=(), records=None, bytes=0, passes=0, state=False)

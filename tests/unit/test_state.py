@@ -1,5 +1,6 @@
 """Transitions of what is remembered: none may claim more than the content holds."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -203,6 +204,13 @@ def test_a_state_of_an_earlier_version_keeps_the_request_and_the_useless_snapsho
     assert stored.useless_snapshot == "link-700"
     assert stored.requested == LoadRequest(Consumer(index="x"), NOW)
     assert {"in_vain", "asked"} <= msgspec.json.decode(msgspec.json.encode(stored)).keys()
+
+
+def test_a_stored_time_without_a_zone_is_refused_since_no_other_can_be_compared_with_it() -> None:
+    for time, is_valid in (("2026-11-24T03:00:00Z", True), ("2026-11-24T03:00:00", False)):
+        text = f'{{"checked_at":"{time}"}}'.encode()
+        with nullcontext() if is_valid else pytest.raises(msgspec.ValidationError):
+            assert msgspec.json.decode(text, type=ConsumerState).checked_at == NOW
 
 
 def test_a_content_that_is_gone_begins_again_from_a_snapshot() -> None:

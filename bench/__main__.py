@@ -9,6 +9,7 @@
     load-apart    load-opensearch with a core for the node alone
     worst     what the fold of the worst replies within the limits costs
     search    search and match on an index; of the real feed's size with --records 300000: 15 minutes
+    watch     updates with a watch and without
     against   passes next to those of another revision (--revision), in pairs
     quick     every bench, small: under two minutes
     guard     the same as quick, and 1 as exit code when a figure is beyond its limit
@@ -44,6 +45,7 @@ from bench.commands import (
     settings,
     update_opensearch,
     update_sqlite,
+    watching,
     worst,
 )
 from bench.page import making
@@ -75,6 +77,7 @@ LONG: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "facts": facts.measure,
     "worst": worst.measure,
     "search": searching.measure,
+    "watch": watching.measure,
     "against": against.measure,
 }
 """Part of no set: they take long, or a cluster, or keep this process on some of its cores."""

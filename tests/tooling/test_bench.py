@@ -62,6 +62,13 @@ def test_the_bench_of_search_measures_queries_the_index_and_match(tmp_path: Path
 
 
 @pytest.mark.long
+def test_updates_are_measured_with_a_watch_and_without(tmp_path: Path) -> None:
+    code, [result] = run_bench("watch", tmp_path)
+    assert code == 0
+    assert result["runs"].keys() == {"update", "update with a watch"}
+
+
+@pytest.mark.long
 def test_passes_are_measured_next_to_those_of_another_revision(tmp_path: Path) -> None:
     code, [result] = run_bench("against", tmp_path, "--revision", "HEAD")
     assert code == 0

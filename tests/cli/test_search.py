@@ -251,6 +251,23 @@ def test_while_another_search_updates_the_index_the_older_state_answers(
     assert "CVE-2024-9" in names(searched, "--product", "wall")
 
 
+def test_while_another_search_reads_the_index_for_long_it_is_not_built_anew(
+    searched: Ctisync, feed: FeedSimulator
+) -> None:
+    names(searched, "wall")
+    feed.history.create("CVE-2024-9", advisory("wall", "9.0", 5.0, "MEDIUM"))
+    searched.run("sync", "-q")
+    before = index_of(searched).stat().st_ino
+    with closing(sqlite3.connect(index_of(searched), isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM records").fetchone()
+        ended = searched.run("search", "--product", "wall", "--names", "--log-format", "json")
+    assert ended.stdout.splitlines() == ["CVE-2024-1", "CVE-2024-2"]
+    assert json.loads(ended.stderr)["event"] == "index-behind"
+    assert index_of(searched).stat().st_ino == before
+    assert "CVE-2024-9" in names(searched, "--product", "wall")
+
+
 def test_two_first_searches_at_once_give_the_same_answer(searched: Ctisync) -> None:
     started = [
         subprocess.Popen(

@@ -106,7 +106,7 @@ class IndexFile:
                     if index is not None:
                         return question(index)
                 except (Damaged, sqlite3.DatabaseError) as error:
-                    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                    if _is_busy(error):
                         raise StoreUnavailable(f"another search writes the index {self._path}") from error
             with self._named_errors():
                 self._path.unlink(missing_ok=True)
@@ -148,8 +148,13 @@ class IndexFile:
                 return
             if index is not None:
                 opened.close()
-                with suppress(Damaged, sqlite3.DatabaseError), self._connected(self._path) as connection:
-                    if update(connection, Index(connection), self._content):
+                try:
+                    with self._connected(self._path) as connection:
+                        if update(connection, Index(connection), self._content):
+                            return
+                except (Damaged, sqlite3.DatabaseError) as error:
+                    if _is_busy(error):
+                        self._log.event("warning", "index-behind", why="another search reads the index")
                         return
             self._make()
 
@@ -199,3 +204,8 @@ class IndexFile:
     def _not_written(self, reason: str | None) -> StoreUnavailable:
         hint = f"its folder must be writable, with free disk space: df -h {quoted(self._path.parent)}"
         return StoreUnavailable(f"cannot write the index {self._path}: {reason}", hint=hint)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether another process holds a lock of the index."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY

@@ -16,7 +16,7 @@ from ctisync import __version__
 from tests.cli.conftest import Ctisync, help_text_of
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator, unused_port
-from tests.support.forked import WarmProcess
+from tests.support.forked import shared_process
 from tests.support.opensearch_node import OpenSearchNode
 
 NOBODY: Final = 4_242
@@ -237,8 +237,7 @@ class Machine:
                     "streams": place.streams,
                 }
             )
-        with closing(WarmProcess(jobs[0]["environ"])) as process:
-            codes = process.run(jobs)
+        codes = shared_process(jobs[0]["environ"]).run(jobs)
         for number, (call, code) in enumerate(zip(calls, codes, strict=True)):
             printed = (folder / str(number) / name for name in ("out", "err"))
             yield (

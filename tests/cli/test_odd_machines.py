@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.cli.conftest import DEADLINE, Ctisync
 from tests.support.feed_simulator import FeedSimulator
-from tests.support.forked import WarmProcess
+from tests.support.forked import shared_process
 from tests.support.printed_error import assert_two_lines
 
 ROOT: Final = Path(__file__).parents[2]
@@ -40,8 +39,7 @@ def as_nobody(ctisync: Ctisync, folder: Path, *arguments: str, **environ: str) -
         "user": NOBODY,
         "streams": ["/dev/null", "out", "err"],
     }
-    with closing(WarmProcess(ctisync.environ)) as process:
-        (code,) = process.run([job])
+    (code,) = shared_process(ctisync.environ).run([job])
     return Ended(code, (folder / "err").read_text())
 
 

@@ -95,6 +95,20 @@ class WarmProcess:
         self._stdout.close()
 
 
+def shared_process(environ: Mapping[str, str]) -> WarmProcess:
+    """One for all calls with these variables; those of ctisync, and where its files are, are read anew for
+    each."""
+    own = ("CTISYNC_", "HOME", "XDG_")
+    return _shared_process(frozenset(each for each in environ.items() if not each[0].startswith(own)))
+
+
+@functools.cache
+def _shared_process(environ: frozenset[tuple[str, str]]) -> WarmProcess:
+    process = WarmProcess(dict(environ))
+    atexit.register(process.close)
+    return process
+
+
 _idle: Final[list[WarmProcess]] = []
 """Those that no thread uses now."""
 

@@ -28,6 +28,7 @@ def triples(inventory: Inventory) -> list[tuple[str, str, str]]:
 def test_a_platform_is_a_name_and_a_version(text: str, platform: str, version: str, code_name: str) -> None:
     one = platform_of(text)
     assert (one.platform, one.version, one.code_name) == (platform, version, code_name)
+    assert one.name == platform, "by which a feed has its CPE"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_a_release_has_its_code_name_which_is_where_a_feed_has_its_packages(name
             assert (one.platform, one.version, one.code_name) == (name, number, code_name)
 
 
-@pytest.mark.parametrize("text", ["", "debian", "debian:", ":12", "debian:99", "ubuntu:warty"])
+@pytest.mark.parametrize("text", ["", "debian", "debian:", "rhel", "rhel:", ":12", "debian:99", "ubuntu:warty"])
 def test_what_is_no_platform_is_a_mistake(text: str) -> None:
     with pytest.raises(WrongInventory):
         platform_of(text)
@@ -143,6 +144,7 @@ def test_components_of_cyclonedx_are_packages_also_within_others() -> None:
     assert triples(inventory) == [("openssl", "1:3.0.2", "Debian"), ("requests", "2.0", "")]
     assert [each.format for each in inventory.packages] == ["deb", "pypi"]
     assert inventory.odd == 3
+    assert inventory.platform == DEBIAN
 
 
 def component(**fields: object) -> dict[str, object]:

@@ -47,7 +47,9 @@ def test_a_release_has_its_code_name_which_is_where_a_feed_has_its_packages(name
             assert (one.platform, one.version, one.code_name) == (name, number, code_name)
 
 
-@pytest.mark.parametrize("text", ["", "debian", "debian:", "rhel", "rhel:", ":12", "debian:99", "ubuntu:warty"])
+@pytest.mark.parametrize(
+    "text", ["", "debian", "debian:", "rhel", "rhel:", ":12", "debian:99", "ubuntu:warty"]
+)
 def test_what_is_no_platform_is_a_mistake(text: str) -> None:
     with pytest.raises(WrongInventory):
         platform_of(text)

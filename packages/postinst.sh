@@ -13,7 +13,7 @@ getent passwd ctisync >/dev/null ||
 # Bytecode of each Python that the host has: a pass cannot write here, and would compile at each start.
 find /usr/lib/ctisync -name __pycache__ -prune -exec rm -rf {} +
 for python in /usr/bin/python3.11 /usr/bin/python3.12 /usr/bin/python3.13 /usr/bin/python3.14; do
-    [ ! -x "$python" ] || "$python" -I -m compileall -q /usr/lib/ctisync >/dev/null
+    [ ! -x "$python" ] || "$python" -I -m compileall -q /usr/lib/ctisync >/dev/null || true
 done
 
 if [ -d /run/systemd/system ]; then

@@ -29,6 +29,7 @@ PACKAGED: Final = (
     "pyproject.toml",
     "docs/man",
     "examples",
+    "packages",
     "src",
     Path(__file__).relative_to(ROOT),
 )

@@ -85,9 +85,9 @@ def root(suite: str, folder: Path) -> Iterator[Root]:
         for each in (upper, work, merged):
             each.mkdir()
         layers = f"lowerdir={base},upperdir={upper},workdir={work}"
-        _mounted(stack, merged, "-t", "overlay", "-o", layers, "overlay")
-        _mounted(stack, merged / "proc", "-t", "proc", "proc")
-        _mounted(stack, merged / "dev", "--bind", "/dev")
+        mounted(stack, merged, "-t", "overlay", "-o", layers, "overlay")
+        mounted(stack, merged / "proc", "-t", "proc", "proc")
+        mounted(stack, merged / "dev", "--bind", "/dev")
         shutil.copy("/etc/resolv.conf", merged / "etc" / "resolv.conf")
         (merged / "etc" / "apt" / "apt.conf.d" / "tests").write_text(_APT)
         (merged / "etc" / "hosts").write_text(f"127.0.0.1 localhost {platform.node()}\n")
@@ -96,7 +96,8 @@ def root(suite: str, folder: Path) -> Iterator[Root]:
         yield host
 
 
-def _mounted(stack: ExitStack, place: Path, *options: str) -> None:
+def mounted(stack: ExitStack, place: Path, *options: str) -> None:
+    """Mount something until the block of `stack` ends."""
     _system("mount", *options, str(place))
     stack.callback(_system, "umount", "--lazy", str(place))
 

@@ -7,7 +7,7 @@ is looked up without reading a record.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -123,10 +123,13 @@ class Index:
         )
         self._places: dict[int, tuple[str, tuple[str, ...]]] = {}
 
-    def products(self, ranges: bytes) -> Iterator[Affected]:
-        """The affected products of a row of `affected`. Raises Damaged."""
+    def products(self, ranges: bytes, places: Container[int] | None = None) -> Iterator[Affected]:
+        """The affected products of a row of `affected`; only those in these places, if there are any. Raises
+        Damaged."""
         try:
             for each in _unpacking.decode(self._zstd.decompress(ranges)):
+                if places is not None and each.place not in places:
+                    continue
                 source, platforms = self._place(each.place)
                 yield Affected(
                     source,
@@ -140,11 +143,11 @@ class Index:
         except (zstandard.ZstdError, msgspec.DecodeError) as error:
             raise Damaged from error
 
-    def places(self) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-        """The numbers of all sources with their platforms."""
-        for number, name in self.connection.execute("SELECT id, name FROM names WHERE kind = 'place'"):
-            source, *platforms = _place_decoder.decode(name)
-            yield number, source, tuple(platforms)
+    def places(self, is_place: Callable[[str, Sequence[str]], bool]) -> frozenset[int]:
+        """The numbers of the places, each a source with its platforms, that `is_place` says."""
+        rows = self.connection.execute("SELECT id, name FROM names WHERE kind = 'place'")
+        split = ((number, *_place_decoder.decode(name)) for number, name in rows)
+        return frozenset(number for number, source, *platforms in split if is_place(source, platforms))
 
     def _place(self, number: int) -> tuple[str, tuple[str, ...]]:
         if number not in self._places:

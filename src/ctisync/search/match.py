@@ -1,10 +1,12 @@
 """Which records of an index affect the packages of a host."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import product as pairs
 from typing import Final, NamedTuple
 
 from ctisync.core.facts import Affected
-from ctisync.core.scanner import NVD, Package, Platform, Scanner, Source
+from ctisync.core.scanner import NVD, Package, Platform, Scanner, Source, is_on
 from ctisync.core.versions import Assessment
 from ctisync.search.index import Index
 
@@ -36,16 +38,21 @@ def find_matches(index: Index, scanner: Scanner, packages: Iterable[Package], pl
     """What affects the packages on this platform. Raises Damaged."""
     cpe, native = scanner.cpe(platform), scanner.native_source(platform)
     matches, in_records = list[Match](), 0
+    places_of: dict[frozenset[str], frozenset[int]] = {}
     for package in packages:
         places = [(source, False) for source in scanner.sources(package, platform)]
         if native is not None and package.format in _NATIVE and all(each.name == NVD for each, _ in places):
             places.append((native, True))
+        names = frozenset(source.name for source, _ in places)
+        if names not in places_of:
+            places_of[names] = index.places(partial(_is_place, names, cpe, platform))
         of_package: dict[str, Match] = {}
         is_in_record = False
         for name in scanner.translated(package, platform):
-            for record, product in _candidates(index, name.name):
+            for record, ranges in _candidates(index, name.name):
                 is_in_record = True
-                for source, beyond in places:
+                products = index.products(ranges, places_of[names])
+                for product, (source, beyond) in pairs(products, places):
                     assessment = scanner.assess(product, name, source, cpe, platform)
                     if assessment.affected != "no":
                         match = Match(package, record, source, product, assessment, beyond)
@@ -62,15 +69,20 @@ def _surer(match: Match, other: Match | None) -> Match:
     return min(other, match, key=lambda each: (each.assessment.affected != "yes", each.beyond))
 
 
-def _candidates(index: Index, product: str) -> Iterator[tuple[str, Affected]]:
-    """The names of the records that name the product, and what they say of it."""
+def _is_place(
+    sources: Collection[str], cpe: str, platform: Platform, source: str, platforms: Sequence[str]
+) -> bool:
+    """Whether products of this source, with these platforms, are of one of `sources` and on the platform."""
+    return source in sources and is_on(platforms, cpe, platform)
+
+
+def _candidates(index: Index, product: str) -> Iterator[tuple[str, bytes]]:
+    """The names of the records that name the product, and the row of `affected` of each."""
     query = (
         "SELECT records.name, ranges FROM affected JOIN records ON records.id = affected.record"
         " WHERE product = (SELECT id FROM names WHERE kind = 'product' AND name = ?)"
     )
-    for name, ranges in index.connection.execute(query, (product.lower(),)):
-        for each in index.products(ranges):
-            yield name, each
+    return index.connection.execute(query, (product.lower(),))
 
 
 def names_of_translations(index: Index, prefix: str) -> list[str]:

@@ -158,9 +158,7 @@ def _count(index: Index) -> int:
 
 def _select_places(index: Index, conditions: Conditions) -> None:
     """The numbers of the places where a product can be are then in the table `places`."""
-    numbers = [
-        number for number, source, platforms in index.places() if conditions.is_place(source, platforms)
-    ]
+    numbers = index.places(conditions.is_place)
     index.connection.execute("CREATE TEMP TABLE IF NOT EXISTS places (id INTEGER PRIMARY KEY)")
     index.connection.execute("DELETE FROM places")
     index.connection.executemany("INSERT INTO places VALUES (?)", ((number,) for number in numbers))
@@ -204,6 +202,7 @@ def _by_products(index: Index, conditions: Conditions) -> dict[int, Answer]:
     """By the number of a record, living or dead: whether one of its products has what is asked of one."""
     numbers = _numbers_of("product", conditions.products)
     query = f"SELECT record, ranges FROM affected WHERE product IN ({numbers})"  # noqa: S608  # marks
+    places = index.places(conditions.is_place) if conditions.of_one_product else frozenset[int]()
     answers: dict[int, Answer] = {}
     for record, ranges in index.connection.execute(query, sorted(conditions.products)):
         if answers.get(record) == "yes":
@@ -211,7 +210,7 @@ def _by_products(index: Index, conditions: Conditions) -> dict[int, Answer]:
         if not conditions.of_one_product:
             answers[record] = "yes"
             continue
-        of_each = {conditions.of_product(each) for each in index.products(ranges)}
+        of_each = {conditions.of_product(each) for each in index.products(ranges, places)}
         if "yes" in of_each:
             answers[record] = "yes"
         elif "perhaps" in of_each:

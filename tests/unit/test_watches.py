@@ -11,10 +11,13 @@ import pytest
 from ctisync.core import watches
 from ctisync.core.conditions import Conditions
 from ctisync.core.facts import Facts, facts_of_record
+from ctisync.core.inventory import platform_of
+from ctisync.core.scanner import Scanner
 from ctisync.core.state import ConsumerState, WatchCursor
 from ctisync.core.watches import Due, Matches, Watch, begin, for_hook, moved
 from tests.support.advisories import advisory
 from tests.support.records import record
+from tests.support.scanner_tables import PAYLOADS
 
 CONSUMER = "vd_1.0.0/vd_4.8.0"
 WATCH = Watch("our edge", Conditions(products=frozenset({"wall"})))
@@ -22,17 +25,22 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 READY = ConsumerState(offset=100, last_offset=100, content=True)
 
 
+def version(bound: str) -> dict[str, str]:
+    return {"version": "0", "lessThan": bound, "status": "affected"}
+
+
 def facts(offset: int = 101, name: str = "CVE-1", **changed: Any) -> Facts:
     about: dict[str, Any] = {"product": "wall", "bound": "1.2", "base": 7.5, "tags": [], "state": "PUBLISHED"}
     about |= changed
-    version = {"version": "0", "lessThan": about["bound"], "status": "affected"}
+    affected = [{"vendor": "acme", "product": about["product"], "versions": [version(about["bound"])]}]
+    score = {"baseScore": about["base"], "baseSeverity": "HIGH"}
     payload = {
         "cveMetadata": {"state": about["state"]},
         "containers": {
             "cna": {
                 "providerMetadata": {"shortName": "nvd"},
-                "affected": [{"vendor": "acme", "product": about["product"], "versions": [version]}],
-                "metrics": [{"cvssV3_1": {"baseScore": about["base"], "baseSeverity": "HIGH"}}],
+                "affected": [*affected, *filter(None, [about.get("also")])],
+                "metrics": [] if about["base"] is None else [{"cvssV3_1": score}],
                 "references": [{"url": "https://a.example", "tags": about["tags"]}],
             }
         },
@@ -79,6 +87,8 @@ def test_what_matches_above_the_cursor_and_up_to_the_content_is_new() -> None:
         ({"state": "REJECTED"}, "rejected"),
         ({"state": "REJECTED", "product": "door"}, "rejected"),
         ({"product": "door"}, "withdrawn"),
+        ({"also": {"vendor": "acme", "product": "door"}}, "changed"),
+        ({"base": None}, "severity"),
     ],
 )
 def test_a_notice_says_what_has_changed_since_the_last_one(changed: dict[str, Any], expected: str) -> None:
@@ -103,13 +113,14 @@ def test_a_reported_record_that_is_gone_is_withdrawn_once() -> None:
 def test_a_notice_has_the_same_id_at_each_attempt_and_another_for_another_watch_record_or_offset() -> None:
     cursor = WatchCursor(WATCH.name, 100)
     attempt, again = due([facts(101)], cursor).notices, due([facts(101), facts(102, "b")], cursor).notices
-    other = Matches(Watch("other", WATCH.conditions), CONSUMER, WatchCursor("other", 100), 1000)
-    other.add(facts(101))
-
-    ids = [each.id for each in (*again, *due([facts(103)]).notices, *other.due().notices)]
+    ids = [each.id for each in (*again, *due([facts(103), facts(101, "c")]).notices)]
+    for watch, consumer in (Watch("other", WATCH.conditions), CONSUMER), (WATCH, "rules/rules_1.0.0"):
+        matches = Matches(watch, consumer, WatchCursor(watch.name, 100), 1000)
+        matches.add(facts(101))
+        ids += [each.id for each in matches.due().notices]
 
     assert attempt[0].id == again[0].id
-    assert len(set(ids)) == len(ids) == 4
+    assert len(set(ids)) == len(ids) == 6
 
 
 def test_a_version_that_cannot_be_compared_is_reported_and_marked() -> None:
@@ -152,6 +163,7 @@ def test_however_many_match_each_is_reported_once_by_rising_offset(
     for _ in range(100):
         notices, cursor = due(records, cursor, to=200)
         reported += [(each.offset, each.name) for each in notices]
+        assert len(notices) <= at_once or notices[at_once - 1].offset == notices[-1].offset
         if cursor.offset == 200:
             break
         assert notices
@@ -200,6 +212,16 @@ def test_a_new_watch_begins_at_the_content_and_one_without_content_waits() -> No
     assert begin(READY, [WATCH]).watches == (WatchCursor("our edge", 100),)
     assert begin(ConsumerState(), [WATCH]).watches == ()
     assert begin(ConsumerState(content=True), [WATCH]).watches == (), "its content is about to be replaced"
+    assert begin(ConsumerState(offset=100), [WATCH]).watches == (), "its content is gone"
+    both = begin(ConsumerState(offset=1, content=True), [WATCH, Watch("a", WATCH.conditions)])
+    assert [cursor.watch for cursor in both.watches] == ["a", "our edge"]
+
+
+def test_a_watch_of_a_platform_keeps_its_name_and_gets_the_source_of_the_platform() -> None:
+    platform = platform_of("debian:12")
+    watch = Watch("w", Conditions(platform=platform)).on_platform(Scanner(PAYLOADS))
+
+    assert (watch.name, watch.conditions.platform, watch.conditions.source) == ("w", platform, "debian")
 
 
 def test_a_watch_that_the_settings_no_longer_have_is_dropped() -> None:
@@ -221,6 +243,7 @@ def test_only_a_feed_that_went_back_lowers_a_cursor() -> None:
 
     assert offset() == 100
     assert offset(offset=50) == 100, "loaded from an older snapshot: the changes up to 100 were reported"
+    assert offset(offset=80, last_offset=80) == 80, "the same, in step"
     assert offset(last_offset=80) == 100, "the feed went back, and the content has not followed"
     assert offset(offset=70, last_offset=80) == 70, "another history: offsets above 70 are new"
 

@@ -93,7 +93,7 @@ def begin(state: ConsumerState, watches: Collection[Watch]) -> ConsumerState:
             cursors = [c if c.offset <= last else replace(c, offset=state.offset) for c in cursors]
         new = names.difference(cursor.watch for cursor in cursors)
         cursors += [WatchCursor(name, state.offset) for name in sorted(new)]
-    return replace(state, watches=tuple(cursors)) if tuple(cursors) != state.watches else state
+    return replace(state, watches=tuple(cursors))
 
 
 def moved(state: ConsumerState, cursor: WatchCursor) -> ConsumerState:
@@ -124,15 +124,12 @@ class Matches:
         if not self._cursor.offset < facts.offset <= self._to:
             return
         answer = self._watch.conditions.match(facts)
-        before = self._ledger.get(facts.name)
-        if answer == "no" and before is None:
-            return
-        entry = self._entry(facts)
-        if answer == "no":
-            how: How = "rejected" if entry.is_rejected and before and not before.is_rejected else "withdrawn"
-            self._add(facts, how, None, is_sure=True)
-        else:
+        before, entry = self._ledger.get(facts.name), self._entry(facts)
+        if answer != "no":
             self._add(facts, _how(before, entry), entry, is_sure=answer == "yes")
+        elif before is not None:
+            is_news = entry.is_rejected and not before.is_rejected
+            self._add(facts, "rejected" if is_news else "withdrawn", None, is_sure=True)
 
     def add_missing(self, names: Iterable[str]) -> None:
         """Add reported records that the content no longer has."""
@@ -148,14 +145,13 @@ class Matches:
             ledger.pop(notice.name, None)
             if notice.entry is not None:
                 ledger[notice.name] = notice.entry
-        packed = self._cursor.ledger if not self._notices else _packed(ledger.values())
-        return Due(self._notices, WatchCursor(self._watch.name, self._to, packed))
+        return Due(self._notices, WatchCursor(self._watch.name, self._to, _packed(ledger.values())))
 
     def _add(self, facts: Facts, how: How, entry: Entry | None, *, is_sure: bool, also: str = "") -> None:
         about = [self._consumer, self._watch.name, facts.name, facts.offset, also]
         number = sha256(to_json(about).encode()).hexdigest()[:32]
         hit = as_hit(facts, is_sure=is_sure)
-        document = to_json({"id": number, "name": facts.name, "offset": facts.offset, "how": how} | hit)
+        document = to_json({"id": number, "how": how} | hit)
         severity = hit["severity"]
         self._notices.append(Notice(number, facts.name, facts.offset, how, severity, document, entry))
         if len(self._notices) > 2 * MOST_AT_ONCE:
@@ -213,7 +209,7 @@ def _unpacked(ledger: bytes) -> dict[str, Entry]:
     """By name; empty if it cannot be read."""
     try:
         text = zlib.decompressobj().decompress(ledger, _LARGEST)
-        entries = decode_as(text, _decoder) if text else []
+        entries = decode_as(text, _decoder)
     except (zlib.error, *UNDECODABLE):
         return {}
     return {entry.name: entry for entry in entries}

@@ -231,7 +231,12 @@ class Stopped(CtisyncError):
 
 _GOES_ON: Final = "the next pass continues from here"
 
-AFTER_STOP: Final = {"sync": _GOES_ON, "update": _GOES_ON, "init-snapshot": "run the same command again"}
+AFTER_STOP: Final = {
+    "sync": _GOES_ON,
+    "update": _GOES_ON,
+    "mirror": _GOES_ON,
+    "init-snapshot": "run the same command again",
+}
 """What happens next after a stop, by command. Other commands leave nothing to continue."""
 
 

@@ -9,6 +9,7 @@ _WITH_CONSUMER: Final = frozenset(
     (
         *("sync", "update", "init-snapshot", "status", "export", "show", "search", "match"),
         "watch test",
+        "mirror",
         *("verify", "history", "log", "doctor"),
     )
 )

@@ -7,11 +7,12 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import msgspec
 
@@ -30,8 +31,10 @@ from ctisync.urls import Secret, origin_of
 
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
+    from ctisync.feed.client import CtiFeed
     from ctisync.feed.http.budget import PassLimits
     from ctisync.feed.plans import ConsoleApi
+    from ctisync.mirror.publish import Publisher
     from ctisync.search.file import IndexFile
 
 _WAITS: Final = 4
@@ -67,6 +70,14 @@ def opened_feed(
 def _opened_cti(
     settings: Settings, consumer: Consumer, clock: Clock, log: Log
 ) -> AbstractContextManager[Feed]:
+    return _cti(
+        settings, consumer, log, lock_path(settings, consumer), _pass_limits(settings, consumer, clock)
+    )
+
+
+def _cti(
+    settings: Settings, consumer: Consumer, log: Log, lock: Path, pass_limits: "PassLimits"
+) -> "CtiFeed":
     from ctisync.feed.client import CtiFeed
 
     return CtiFeed(
@@ -75,8 +86,8 @@ def _opened_cti(
         token=_revealed(settings.cti.token),
         ca_file=settings.cti.ca_file,
         retry_budget=settings.cti.retry_budget,
-        lock=lock_path(settings, consumer),
-        pass_limits=_pass_limits(settings, consumer, clock),
+        lock=lock,
+        pass_limits=pass_limits,
         log=log,
         cooldown=settings.cti.cooldown,
         allowed_hosts=settings.cti.allowed_hosts,
@@ -86,11 +97,62 @@ def _opened_cti(
     )
 
 
+@contextmanager
+def _opened_folder(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator[Feed]:
+    from ctisync.feed.folder import FolderFeed
+    from ctisync.feed.snapshot.spool import SpoolFolder
+
+    spool = SpoolFolder(lock_path(settings, consumer), _pass_limits(settings, consumer, clock), log)
+    yield FolderFeed(Path(url2pathname(urlsplit(settings.cti.url).path)), consumer, spool)
+
+
 FEEDS: Final[dict[str, Callable[[Settings, Consumer, Clock, Log], AbstractContextManager[Feed]]]] = {
     "http": _opened_cti,
     "https": _opened_cti,
+    "file": _opened_folder,
 }
 """What opens a feed, by the scheme of its address. The settings have no address with another scheme."""
+
+
+@contextmanager
+def opened_publisher(
+    settings: Settings, root: Path, consumer: Consumer, clock: Clock, log: Log, *, writes: bool
+) -> Iterator["Publisher"]:
+    """What makes a mirror of the consumer below `root`, for one pass; if it `writes`, with the lock held.
+
+    Raises AnotherPass, and ConfigurationError if `cti.url` is a mirror itself.
+    """
+    from ctisync.core.manifest import Keep
+    from ctisync.feed.http.budget import PassLimits
+    from ctisync.mirror.folder import MirrorFolder
+    from ctisync.mirror.publish import Publisher
+
+    if urlsplit(settings.cti.url).scheme == "file":
+        raise ConfigurationError(
+            "cti.url is a mirror folder, of which ctisync makes no mirror",
+            hint="copy the folder, or set cti.url to the address of the CTI API",
+        )
+    mirror = settings.mirror
+    keep = Keep(
+        timedelta(seconds=mirror.snapshot_age),
+        mirror.keep_snapshots,
+        timedelta(seconds=mirror.keep_changes),
+    )
+    folder, limits = MirrorFolder(root, consumer, clock, log), PassLimits(clock, settings.limits)
+    with ExitStack() as opened:
+        if writes:
+            folder.make()
+            opened.enter_context(host_lock(folder.lock, clock, "ctisync mirror"))
+        feed = opened.enter_context(_cti(settings, consumer, log, folder.lock, limits))
+        yield Publisher(
+            feed=feed,
+            folder=folder,
+            consumer=consumer,
+            keep=keep,
+            clock=clock,
+            log=log,
+            restarts=settings.on_feed_reset == "init",
+        )
 
 
 def opened_snapshot_file(path: Path, settings: Settings, consumer: Consumer, clock: Clock) -> SnapshotFile:
@@ -113,6 +175,10 @@ def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
     from ctisync.feed.plans import ConsoleApi
 
     cti, headers = settings.cti, _feed_headers(settings)
+    if cti.token_exchange_url is None and urlsplit(cti.url).scheme == "file":
+        raise ConfigurationError(
+            "cti.url is a mirror folder, which has no plans", hint="set cti.url to the address of the CTI API"
+        )
     return ConsoleApi(cti.url, cti.token_exchange_url, _revealed(cti.token), cti.ca_file, headers, clock)
 
 

@@ -36,6 +36,7 @@ ARGUMENTS: Final = {
     "forget": ["--consumer", "vd_4.8.0"],
     "match": ["packages.txt", "--os", "debian:12"],
     "watch test": ["our edge"],
+    "mirror": ["folder"],
 }
 """Without which the command makes no sense."""
 
@@ -88,6 +89,18 @@ def another_download(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) ->
     lock = lock_beside(ctisync.database, Consumer(name=f"{Consumer().name} verify"))
     with host_lock(lock, SystemClock(), "ctisync verify --against"):
         return ctisync.run(*words, "--against", f"{feed.origin}/1_1746459961.zip").returncode
+
+
+def another_publisher(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    assert ctisync.run(*words).returncode == 0
+    lock = ctisync.home / "folder" / ".ctisync" / "vd_1.0.0.vd_4.8.0.lock"
+    with host_lock(lock, SystemClock(), "ctisync mirror"):
+        return ctisync.run(*words).returncode
+
+
+def folder_is_a_file(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    (ctisync.home / "folder").touch()
+    return ctisync.run(*words).returncode
 
 
 def feed_away(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
@@ -189,6 +202,8 @@ OTHERWISE: Final[dict[tuple[str, int], Play]] = {
     ("plans", 6): plans_refused,
     ("diff", 9): different,
     ("demo", 4): another_demo,
+    ("mirror", 4): another_publisher,
+    ("mirror", 7): folder_is_a_file,
     ("demo", 7): store_read_only,
     ("search", 12): records_match,
     ("match", 12): records_match,

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from ctisync.core.incidents import Incident
-from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo
+from ctisync.core.model import MAX_OFFSET, ChangeMark, Consumer, ConsumerInfo
 from ctisync.core.state import (
     Accepted,
     ConsumerState,
@@ -16,6 +16,7 @@ from ctisync.core.state import (
     LoadRequest,
     Owed,
     RefusedSnapshot,
+    WatchCursor,
 )
 from ctisync.ports import Store
 from tests.contract import passes
@@ -67,6 +68,9 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
             was_in_step_at=passes.NOW,
             accepted=Accepted(10, LATER),
             incidents=(INCIDENT,),
+            watches=(WatchCursor("our edge", 8, b"\x00 what was reported"),),
+            last_change=ChangeMark(10, "2025-02-05T16:00:14.938985Z"),
+            identity="4 2023-11-23T19:34:18.698495Z",
         )
         writer.save(state)
         assert writer.state == state

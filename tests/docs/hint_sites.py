@@ -17,6 +17,7 @@ ADMINISTRATOR: Final = "you are the administrator, who gives the role"
 FEED_WELL: Final = "the feed is to be well again"
 LEASE_ENDS: Final = "the lease is to end first"
 LOCK_FIRST: Final = "as of the lock, which is met first"
+MIRROR: Final = "the tests of mirrors type it"
 NEW_CHANGE: Final = "the feed is to offer another change"
 NEW_SNAPSHOT: Final = "the feed is to offer another snapshot"
 PASS_FIRST: Final = "as of the pass, which is typed"
@@ -74,7 +75,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "Download._check_not_refused": (NEW_SNAPSHOT,),
     "Download._too_large": (LIMIT,),
     "elements": (OTHERS,),
-    "Spool._usable_folder": (LOCK_FIRST,),
+    "SpoolFolder._usable_folder": (LOCK_FIRST,),
     "downloads": (LOOK,),
     "check_readable": (LOOK,),
     "read_text_file": (LOOK,),
@@ -125,9 +126,12 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "_load": (LIMIT,),
     "_Pass.run": ("the command is not accepted",),
     "_cooldown_hint": (FEED_WELL,),
+    "_unfit_offsets": ("the feed has begun anew", LIMIT, MIRROR, MIRROR),
+    "_Pass._check_history": (MIRROR,),
+    "_mirror": (FEED_WELL,),
+    "FolderFeed._errors": (LOOK, LOOK),
+    "MirrorFolder._errors": (MIRROR, ROOM),
     "bad_end": (
-        "the feed has begun anew",
-        LIMIT,
         "a range that cannot be",
         "other resources are wanted",
         "another consumer has the index",

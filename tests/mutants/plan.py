@@ -42,6 +42,7 @@ TESTS: Final[dict[str, Stages]] = {
     "fields_of": (("tests/unit/test_facts.py",),),
     "Scanner": (("tests/unit/test_scanner.py",),),
     "Conditions": (("tests/unit/test_conditions.py",),),
+    "Manifest": (("tests/unit/test_mirror_manifest.py",),),
     "Watch": (("tests/unit/test_watches.py",), ("tests/crash/test_watches.py",)),
     "report_matches": (("tests/crash/test_watches.py",),),
     "conditions_of": (("tests/unit/test_terms.py",),),

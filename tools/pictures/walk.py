@@ -1,6 +1,6 @@
 """Which step follows which: `next_step` itself is asked, in every situation that a small world can come to.
 
-In that world offsets are few. Its feed gives one of six answers; each step ends in each way that the pass
+In that world offsets are few. Its feed gives one of eight answers; each step ends in each way that the pass
 knows of; a pass may die within any of them, and what it leaves behind is what the next one begins with, in
 each mode. So no situation is made up: all come from "nothing is stored", by the transitions of `core.state`.
 
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from ctisync.core.limits import Limits
-from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
+from ctisync.core.model import Consumer, ConsumerInfo, Mirrored, Snapshot
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange
 from ctisync.core.steps import (
     ApplyRange,
@@ -61,6 +61,8 @@ _ANSWERS: Final = (
     ConsumerInfo(2000, _OLD),
     ConsumerInfo(3000, _NEW),
     ConsumerInfo(90_000, _OLD),
+    ConsumerInfo(1000, _OLD, mirror=Mirrored(_NOW, 0)),
+    ConsumerInfo(3000, _NEW, mirror=Mirrored(_NOW, 2000)),
 )
 
 

@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "search": "ctisync.commands.search",
     "match": "ctisync.commands.match",
     "watch": "ctisync.commands.watch",
+    "mirror": "ctisync.commands.mirror",
     "verify": "ctisync.commands.verify",
     "history": "ctisync.commands.history",
     "log": "ctisync.commands.records",

@@ -64,12 +64,29 @@ class Snapshot(msgspec.Struct, frozen=True):
         return cls(public, offset, "" if public == link else link)
 
 
+Information = dict[str, str | int | bool | None]
+"""What a mirror keeps of the feed's information about a consumer: single values, and no link."""
+
+
+class Mirrored(msgspec.Struct, frozen=True):
+    """What only a mirror says: when the feed itself last answered, and the offset after which its changes
+    begin."""
+
+    checked_at: Moment
+    floor: int
+
+
 class ConsumerInfo(msgspec.Struct, frozen=True):
-    """The feed's information about a consumer; None is a null or a missing field (API fact: both occur)."""
+    """The feed's information about a consumer; None is a null or a missing field (API fact: both occur).
+
+    `identity`: tells the consumer from another one of its name. `mirror`: None if it is the feed itself.
+    """
 
     last_offset: int | None
     snapshot: Snapshot | None
     is_public: bool | None = None
+    identity: str | None = None
+    mirror: Mirrored | None = None
 
 
 class Footprint(msgspec.Struct, frozen=True):
@@ -132,6 +149,17 @@ class Change(msgspec.Struct, frozen=True):
     @property
     def is_empty(self) -> bool:
         return self.type == "create" and self.payload is None
+
+    @property
+    def mark(self) -> "ChangeMark":
+        return ChangeMark(self.offset, self.inserted_at)
+
+
+class ChangeMark(msgspec.Struct, frozen=True):
+    """Tells a change from one that another history has at its offset."""
+
+    offset: int
+    inserted_at: str | None
 
 
 class Delete(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ctisync.core.health import CLOCKS_APART
 from ctisync.core.incidents import Incidents
-from ctisync.core.model import Consumer, ConsumerInfo, Moment, OffsetRange, Snapshot
+from ctisync.core.model import ChangeMark, Consumer, ConsumerInfo, Moment, OffsetRange, Snapshot
 
 Phase = Literal["empty", "loading", "ready", "blocked"]
 
@@ -108,7 +108,8 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     two whenever they read the state. `useless_snapshot`: the link of a snapshot from which a change could not
     be applied, after such a change had caused the initialisation. `requested`: by an operator.
     `checked_at`: when the feed last answered; `unanswered_at`: the last try, if the feed did not answer it.
-    `was_in_step_at`: when the content was last in step, before the feed last answered. Times are UTC.
+    `was_in_step_at`: when the content was last in step, before the feed last answered. `last_change`: of the
+    content, None if that is unknown. `identity`: that of the consumer in the feed. Times are UTC.
     """
 
     offset: int = 0
@@ -135,6 +136,8 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     incidents: Incidents = ()
     watches: tuple[WatchCursor, ...] = ()
     occupant: str | None = None
+    last_change: ChangeMark | None = None
+    identity: str | None = None
 
     @property
     def phase(self) -> Phase:
@@ -216,18 +219,26 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
 
     def feed_answered(self, info: ConsumerInfo, now: datetime) -> Self:
         """The feed has answered. Fields that are missing or null keep their stored values. A time in the
-        future is corrected."""
+        future is corrected. A mirror says when the feed did; of one that is behind the content nothing is
+        learned."""
+        if info.mirror is not None and self.is_ahead_of(info.last_offset):
+            return replace(self, unanswered_at=None)
         was = self.in_step_at
         return replace(
             self,
             last_offset=self.last_offset if info.last_offset is None else info.last_offset,
             last_snapshot_link=self.last_snapshot_link if info.snapshot is None else info.snapshot.link,
-            checked_at=now,
+            checked_at=now if info.mirror is None else min(info.mirror.checked_at, now),
+            identity=info.identity if self.offset == 0 or self.identity is None else self.identity,
             updated_at=None if self.updated_at is None else min(self.updated_at, now),
             cooldown=None,
             unanswered_at=None,
             was_in_step_at=None if was is None else min(was, now),
         )
+
+    def is_ahead_of(self, last_offset: int | None) -> bool:
+        """Whether the content, or a range whose writes may have begun, is above this offset."""
+        return last_offset is not None and max(self.offset, self.range_to or 0) > last_offset
 
     def unanswered(self, now: datetime) -> Self:
         """The feed was asked, and has not answered."""
@@ -285,14 +296,19 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
             updated_at=now,
             requested=None,
             occupant=None,
+            last_change=None,
+            identity=self.identity if self.offset == 0 else None,
         )
 
-    def advanced(self, to: int, now: datetime) -> Self:
-        """The content contains every change up to `to`, and a command is owed."""
+    def advanced(self, to: int, now: datetime, last: ChangeMark | None = None) -> Self:
+        """The content contains every change up to `to`, and a command is owed. `last`: the last change of the
+        range, if it has one."""
         if to <= self.offset or not self.content:
             raise ValueError(f"cannot advance from {self.offset} to {to}")
-        failed, owed = self._failed_above(to), self._owe(to)
-        return replace(self, offset=to, range_to=None, owed=owed, failed=failed, updated_at=now)
+        failed, owed, last = self._failed_above(to), self._owe(to), last or self.last_change
+        return replace(
+            self, offset=to, range_to=None, owed=owed, failed=failed, updated_at=now, last_change=last
+        )
 
     def interrupted(self, failed: FailedChange, now: datetime) -> Self:
         """A change cannot be applied: offset 0, so that the content is initialised again."""

@@ -10,13 +10,21 @@ from typing import Final, Literal
 import msgspec
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
-from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.model import (
+    MAX_OFFSET,
+    MAX_RANGE,
+    ChangeMark,
+    Consumer,
+    ConsumerInfo,
+    OffsetRange,
+    Snapshot,
+)
 from ctisync.core.state import STALE, ConsumerState, Cooldown, FailedChange, next_range
 
 Mode = Literal["sync", "init-snapshot", "update"]
 Outcome = Literal[
     "up-to-date", "initialised", "no-snapshot", "nothing-known", "went-back", "too-far", "settings",
-    "state-wrong", "replaced", "blocked", "empty", "cooldown",
+    "state-wrong", "replaced", "blocked", "empty", "cooldown", "mirror-behind", "below-floor",
 ]  # fmt: skip
 
 
@@ -206,8 +214,14 @@ def _offset_step(at: Situation, last_offset: int) -> Step:
     state = at.state
     if state.offset == 0:
         return _first_initialisation(at)
-    if max(state.offset, state.range_to or 0) > last_offset:
+    mirror = None if at.info is None else at.info.mirror
+    if state.is_ahead_of(last_offset):
+        if mirror is not None:
+            text = f"the mirror is behind: its last offset is {last_offset}, the content is at {state.offset}"
+            return End("mirror-behind", text)
         return _feed_went_back(at, last_offset)
+    if mirror is not None and state.offset < mirror.floor:
+        return _below_floor(at, mirror.floor)
     if at.snapshot is not None and _resolves_block(at, at.snapshot):
         why = "the feed offers a new snapshot after a change that cannot be applied"
         return Initialise(at.snapshot, why)
@@ -258,6 +272,16 @@ def _feed_went_back(at: Situation, last_offset: int) -> Step:
     )
 
 
+def _below_floor(at: Situation, floor: int) -> Initialise | End:
+    """The mirror has only later changes than the content needs."""
+    offset, snapshot = at.state.offset, at.snapshot
+    text = f"the content needs the changes after offset {offset}, the mirror has those after {floor}"
+    may_initialise = at.policy.mode == "sync" and not at.so_far.initialised
+    if may_initialise and snapshot is not None and snapshot.offset > offset:
+        return Initialise(snapshot, text)
+    return End("below-floor", text)
+
+
 def _resolves_block(at: Situation, snapshot: Snapshot) -> bool:
     """Whether a blocked content may initialise from this snapshot, which has not been tried."""
     failed = at.state.failed
@@ -292,6 +316,14 @@ def may_interrupt(at: Situation, failed: FailedChange) -> bool:
     It does not if an initialisation from the offered snapshot has already not helped.
     """
     return not at.state.has_tried(failed) and _may_initialise_after(at, failed)
+
+
+def is_of_another_history(state: ConsumerState, info: ConsumerInfo, change: ChangeMark | None) -> bool:
+    """Whether the content cannot come from a feed with this information, and with this change at the offset
+    of the content's last one."""
+    if state.identity is not None and info.identity not in (None, state.identity):
+        return True
+    return state.last_change is not None and change != state.last_change
 
 
 def contradictions(state: ConsumerState) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,16 @@ import msgspec
 
 from ctisync.core.json_text import TOO_DEEP, UNDECODABLE, TooDeep, check_depth, encode, encode_into
 from ctisync.core.links import public_link
-from ctisync.core.model import MAX_NAME_BYTES, MAX_OFFSET, Change, ConsumerInfo, Json, Record, Snapshot
+from ctisync.core.model import (
+    MAX_NAME_BYTES,
+    MAX_OFFSET,
+    Change,
+    ConsumerInfo,
+    Information,
+    Json,
+    Record,
+    Snapshot,
+)
 from ctisync.errors import FeedRefused
 
 _T = TypeVar("_T")
@@ -29,6 +38,9 @@ _TYPES: Final[dict[str, Literal["create", "update", "delete"]]] = {
 """By their names in lower case: the API has them in any case."""
 
 _KINDS: Final = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer"}
+
+_MIRRORED: Final = ("id", "name", "context", "inserted_at", "updated_at", "last_snapshot_at", "is_public")
+_LONGEST_VALUE: Final = 100
 
 # `1901695_1746459961.zip` and `vd_1.0.0_vd_4.8.0_1901695_1746459961.json`: offset, unix time.
 _OFFSET_IN_NAME: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+(?:\.(?:gz|zst))?$")
@@ -48,6 +60,11 @@ class _Line(msgspec.Struct):
     version: int | None = None
 
 
+class _Texts(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
+_texts_decoder: Final = msgspec.json.Decoder(_Texts)
 _line_decoder: Final = msgspec.json.Decoder(_Line)
 
 
@@ -65,7 +82,7 @@ def consumer_info(document: Json) -> ConsumerInfo:
     offset = _offset_or_none(data, "last_snapshot_offset")
     is_public = _value_or_none(data, "is_public", bool)
     if not link:
-        return ConsumerInfo(last_offset, None, is_public)
+        return ConsumerInfo(last_offset, None, is_public, identity(data))
     name_offset = offset_in_name(link)
     if not offset and name_offset is not None:  # it may be absent, or 0 (API fact)
         offset = name_offset
@@ -86,7 +103,33 @@ def consumer_info(document: Json) -> ConsumerInfo:
             f"the reply of the feed is inconsistent: its snapshot has offset {offset}, "
             f"above its last_offset {last_offset}"
         )
-    return ConsumerInfo(last_offset, Snapshot.announced(link, offset), is_public)
+    return ConsumerInfo(last_offset, Snapshot.announced(link, offset), is_public, identity(data))
+
+
+def identity(data: dict[str, Json]) -> str | None:
+    """See `ConsumerInfo.identity`; None if the feed does not say enough."""
+    values = information({"data": data})
+    number, since = values.get("id"), values.get("inserted_at")
+    return f"{number} {since}" if isinstance(number, int) and isinstance(since, str) else None
+
+
+def change_texts(reply: bytes) -> list[bytes]:
+    """The elements of a reply with changes, as they came, each on one line. The reply was decoded before."""
+    texts = _texts_decoder.decode(reply).data
+    return [bytes(text).replace(b"\n", b" ").replace(b"\r", b" ") for text in texts]
+
+
+def information(document: Json) -> Information:
+    """What a mirror keeps of the reply to a request for a consumer: no link, and no long text."""
+    data = document.get("data") if isinstance(document, dict) else None
+    values = {} if not isinstance(data, dict) else {key: data[key] for key in _MIRRORED if key in data}
+    return {
+        key: value
+        for key, value in values.items()
+        if value is None
+        or (isinstance(value, int) and abs(value) <= MAX_OFFSET)
+        or (isinstance(value, str) and len(value) <= _LONGEST_VALUE)
+    }
 
 
 def offset_in_name(name: str) -> int | None:

@@ -14,7 +14,17 @@ from ctisync.core import json_text, wire
 from ctisync.core.health import CheckResult, failed, judge_clocks, mib, ok, warning
 from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany
 from ctisync.core.links import public_link
-from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
+from ctisync.core.model import (
+    MAX_RANGE,
+    Change,
+    ChangeMark,
+    Consumer,
+    ConsumerInfo,
+    Information,
+    Json,
+    OffsetRange,
+    Snapshot,
+)
 from ctisync.core.retry import http_date
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable, ReplyTooLarge, UsageError
@@ -74,7 +84,7 @@ class CtiFeed:
         self._access = Access(transport, exchange, consumer)
         self._reach = Reach(self._base_url, allowed_hosts)
         self._retry_budget = RetryBudget(retry_budget, cooldown, pass_limits, log, lambda: transport.reached)
-        self._spool = Spool(lock, self._access, self._retry_budget, pass_limits, log)
+        self._spool = Spool(lock, pass_limits, log, self._access, self._retry_budget)
         self._prefetch = Prefetch(self._fetch_changes, start_on_thread)
 
     def __enter__(self) -> Self:
@@ -111,7 +121,7 @@ class CtiFeed:
 
     def consumer_info(self) -> ConsumerInfo:
         self._prefetch.drop()
-        info, _ = self._retry_budget.persist(self._read_info)
+        info, *_ = self._retry_budget.persist(self._read_info)
         return info
 
     def changes(self, offsets: OffsetRange) -> list[Change]:
@@ -180,7 +190,7 @@ class CtiFeed:
         results: list[CheckResult] = []
         size: int | None = None
         with _recorded("feed", results, url, consumer):
-            info, date = self._read_info()
+            info, date, _ = self._read_info()
             results.append(_answers(url, info.last_offset, consumer))
             if (theirs := http_date(date or "")) is not None:
                 results.append(judge_clocks(theirs, self._pass_limits.clock.now()))
@@ -189,9 +199,22 @@ class CtiFeed:
                 results.append(_offered(info.snapshot, size, consumer))
         return results, size
 
-    def _fetch_changes(self, offsets: OffsetRange) -> list[Change]:
-        """All changes of the range. A reply that ends before the range may be truncated: the rest is
-        requested from its last offset, and only an empty reply to that confirms a gap (API fact).
+    def source_info(self) -> tuple[ConsumerInfo, Information]:
+        self._prefetch.drop()
+        info, _, document = self._retry_budget.persist(self._read_info)
+        return info, wire.information(document)
+
+    def original_changes(self, offsets: OffsetRange) -> list[tuple[ChangeMark, bytes]]:
+        self._prefetch.drop()
+        texts: list[bytes] = []
+        changes = self._fetch_changes(offsets, texts)
+        return [(change.mark, text) for change, text in zip(changes, texts, strict=True)]
+
+    def _fetch_changes(self, offsets: OffsetRange, texts: list[bytes] | None = None) -> list[Change]:
+        """All changes of the range; to `texts` they are added as they came.
+
+        A reply that ends before the range may be truncated: the rest is requested from its last offset, and
+        only an empty reply to that confirms a gap (API fact).
 
         Raises ReplyTooLarge if all replies together exceed the limits."""
         if not 0 < offsets.to - offsets.after <= MAX_RANGE:
@@ -200,16 +223,18 @@ class CtiFeed:
         scans: list[Scan] = []
         rest = offsets
         while rest.after < rest.to:
-            reply = self._changes_of_reply(rest, scans)
+            reply = self._changes_of_reply(rest, scans, texts)
             if not reply and len(scans) > 1:
                 break
             changes += reply
             rest = OffsetRange(changes[-1].offset if changes else rest.after, offsets.to)
         return changes
 
-    def _changes_of_reply(self, offsets: OffsetRange, scans: list[Scan]) -> list[Change]:
+    def _changes_of_reply(
+        self, offsets: OffsetRange, scans: list[Scan], texts: list[bytes] | None
+    ) -> list[Change]:
         """The changes of one reply, checked. `scans`: those of earlier replies; this one's is added."""
-        data = self._retry_budget.persist(lambda: self._read_changes(offsets, scans))
+        data, content = self._retry_budget.persist(lambda: self._read_changes(offsets, scans))
         if not isinstance(data, list):
             raise FeedRefused(f"the feed's reply for changes {offsets} has no `data` array")
         try:
@@ -224,17 +249,19 @@ class CtiFeed:
                     f"offset {change.offset} follows {last}"
                 )
             last = change.offset
+        if texts is not None:
+            texts += wire.change_texts(content)
         return changes
 
-    def _read_changes(self, offsets: OffsetRange, scans: list[Scan]) -> Json:
-        """The value of `data`, or None."""
+    def _read_changes(self, offsets: OffsetRange, scans: list[Scan]) -> tuple[Json, bytes]:
+        """The value of `data`, or None; and the whole reply."""
         limits = self._pass_limits.limits
         # A payload is three levels deep: in its change, in `data`, in the reply.
         scan = Scan(limits.json_depth + 3, limits.json_values - sum(each.values for each in scans))
         query = f"?from_offset={offsets.after}&to_offset={offsets.to}"
         received = sum(each.size for each in scans)
         try:
-            document, _ = self._read_json(f"{self._url}/changes{query}", scan, received)
+            document, _, content = self._read_json(f"{self._url}/changes{query}", scan, received)
         except TooDeep:
             raise FeedRefused(f"a change of {offsets} is nested deeper than limits.json_depth") from None
         except TooMany:
@@ -243,28 +270,28 @@ class CtiFeed:
                 hint="if this is expected, raise limits.json_values",
             ) from None
         scans.append(scan)
-        return document.get("data") if isinstance(document, dict) else None
+        return document.get("data") if isinstance(document, dict) else None, content
 
-    def _read_info(self) -> tuple[ConsumerInfo, str | None]:
-        """The consumer's information, and the server's time from the Date header."""
+    def _read_info(self) -> tuple[ConsumerInfo, str | None, Json]:
+        """The consumer's information, the server's time from the Date header, and the whole reply."""
         limits = self._pass_limits.limits
         try:
-            document, headers = self._read_json(self._url, Scan(limits.json_depth + 3, limits.json_values))
+            document, headers, _ = self._read_json(self._url, Scan(limits.json_depth + 3, limits.json_values))
         except Excess:
             raise FeedRefused(f"the reply of {shown(self._url)} does not describe a consumer") from None
         info = wire.consumer_info(document)
         self._access.set_public(info.is_public)
-        return info, headers.get("date")
+        return info, headers.get("date"), document
 
-    def _read_json(self, url: str, scan: Scan, received: int = 0) -> tuple[Json, Mapping[str, str]]:
-        """The document and the headers of a reply. `received`: bytes of earlier replies, which count for the
-        limit, too. Raises Excess, and RetryLater for what is no JSON."""
+    def _read_json(self, url: str, scan: Scan, received: int = 0) -> tuple[Json, Mapping[str, str], bytes]:
+        """The document, the headers and the text of a reply. `received`: bytes of earlier replies, which
+        count for the limit, too. Raises Excess, and RetryLater for what is no JSON."""
         most = self._pass_limits.limits.reply_bytes
         with self._access.get(url, headers=ASK_FOR_JSON) as reply:
             encoding = reply.headers.get("content-encoding", "")
             content = b"".join(scan.checked(decoded(reply.chunks, encoding, most, received)))
         try:
-            return json_text.decode(content), reply.headers
+            return json_text.decode(content), reply.headers, content
         except ValueError:
             raise RetryLater(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
 

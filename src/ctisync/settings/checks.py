@@ -117,6 +117,18 @@ def check_url(url: str, where: str, login: str) -> None:
         )
 
 
+def check_feed_url(url: str, where: str) -> None:
+    """The same, or the address of a folder."""
+    if not url.startswith("file:"):
+        return check_url(url, where, f"cti.token_file or {variable('cti.token')}")
+    parts = split(url, where)
+    if not url.startswith("file:///") or parts.query or parts.fragment or "%00" in url:
+        raise ConfigurationError(
+            f"{where}: {redacted(url)} is not the address of a folder", hint="write file:///FOLDER"
+        )
+    return None
+
+
 def check_secret_url(url: Secret, where: str) -> None:
     """The same for a URL that is a secret as a whole, which no message shows."""
     try:
@@ -243,7 +255,7 @@ def repeated(what: str, values: Sequence[str], where: str) -> Iterator[Configura
 
 
 _CHECKS: Final[Mapping[str, Callable[[Any, str], object]]] = {
-    "cti.url": partial(check_url, login=f"cti.token_file or {variable('cti.token')}"),
+    "cti.url": check_feed_url,
     "cti.token_exchange_url": partial(check_url, login="cti.token_file"),
     "cti.headers": check_headers,
     "cti.allowed_hosts": check_hosts,

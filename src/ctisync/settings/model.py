@@ -146,6 +146,21 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     eager: bool = False
 
 
+class MirrorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `ctisync mirror` keeps in its folder.
+
+    snapshot_age: Seconds after which the newest snapshot of the folder is replaced by a newer one of the
+        feed; 0: by each newer one.
+    keep_snapshots: Number of snapshots that stay in the folder.
+    keep_changes: Seconds for which changes stay, by their time in the feed; those after the oldest kept
+        snapshot always do.
+    """
+
+    snapshot_age: LongSeconds = 604_800.0
+    keep_snapshots: Annotated[int, Meta(ge=1, le=100)] = 2
+    keep_changes: LongSeconds = 7_776_000.0
+
+
 class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A watch: after each pass, ctisync reports the records that are new or changed and match it, to the log
     and to `hooks.on_match`. Set `name` and one or more conditions; a record must meet all of them. Of a list,
@@ -209,6 +224,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = Limits()
     hooks: HookSettings = HookSettings()
     search: SearchSettings = SearchSettings()
+    mirror: MirrorSettings = MirrorSettings()
     watch: tuple[WatchSettings, ...] = ()
     ping_url: Secret | None = None
     ping_url_file: Path | None = None

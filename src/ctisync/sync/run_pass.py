@@ -10,10 +10,20 @@ from datetime import datetime
 
 from ctisync import errors, hints
 from ctisync.core import steps
-from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
+from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.core.state import ConsumerState
-from ctisync.core.steps import ApplyRange, End, Initialise, Policy, SoFar, Step, cooldown_end, next_step
+from ctisync.core.steps import (
+    ApplyRange,
+    End,
+    Initialise,
+    Policy,
+    SoFar,
+    Step,
+    cooldown_end,
+    is_of_another_history,
+    next_step,
+)
 from ctisync.errors import (
     AnotherPass,
     CommandNotAccepted,
@@ -88,7 +98,8 @@ class _Pass:
         finally:
             self._log_state("pass-stands")
         # A warning also shows with -q: without an answer of the feed the age of the content is unknown.
-        level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
+        is_odd = end.outcome in ("nothing-known", "no-snapshot", "mirror-behind")
+        level: Level = "warning" if is_odd else "info"
         self.parts.event(level, "pass-ended", outcome=end.outcome, why=end.why)
         self.parts.report.end = end
         self._report_matches()
@@ -134,6 +145,7 @@ class _Pass:
         self.awaits_answer = True
         self.answer = self.parts.feed.consumer_info()
         self.awaits_answer = False
+        self._check_history(self.answer)
         self.unlocked_state = self.unlocked_state.feed_answered(self.answer, self.clock.now())
         if self.writer is not None:
             self.writer.save(self.writer.state.feed_answered(self.answer, self.clock.now()))
@@ -144,6 +156,23 @@ class _Pass:
             last_offset=self.answer.last_offset,
             snapshot_offset=self.answer.snapshot.offset if self.answer.snapshot else None,
         )
+
+    def _check_history(self, info: ConsumerInfo) -> None:
+        """Raises FeedRefused if the content cannot come from this mirror. (Of the feed itself, the offset
+        shows it, and `on_feed_reset` says what follows.)"""
+        state, mark = self.state, self.state.last_change
+        if info.mirror is None or state.offset == 0 or self.parts.policy.mode == "init-snapshot":
+            return
+        there = mark  # it cannot be compared where the mirror does not have that offset
+        if mark is not None and info.mirror.floor < mark.offset <= (info.last_offset or 0):
+            changes = self.parts.feed.changes(OffsetRange(mark.offset - 1, mark.offset))
+            there = changes[0].mark if changes else None
+        if not state.is_requested_with(self.consumer) and is_of_another_history(state, info, there):
+            raise FeedRefused(
+                f"{self.consumer}: the mirror has another history than the content at offset {state.offset}; "
+                "nothing was changed",
+                hint=f"{hints.load_anew()} (loads the mirror's snapshot)",
+            )
 
     def _take_lease(self, step: Step) -> None:
         if isinstance(step, ApplyRange):
@@ -322,18 +351,27 @@ def _or_keep(hint: str | None, state: ConsumerState) -> str | None:
     return give_up if hint is None else f"{hint}; {give_up}"
 
 
+def _unfit_offsets(why: str, outcome: str, policy: Policy) -> FeedRefused:
+    """The offsets of feed and content do not fit together."""
+    if outcome == "went-back":
+        hint = f'{hints.load_anew()} (loads the feed\'s snapshot again; or set on_feed_reset = "init")'
+    elif outcome == "too-far":
+        hint = f"if this is expected, raise limits.offsets_ahead, or: {hints.load_anew()}"
+    elif policy.mode == "update":
+        hint = f"{hints.command('sync')} (sync can initialise, update cannot)"
+    else:
+        hint = f"copy a newer mirror, or: {hints.load_anew()} (loads the mirror's snapshot)"
+    return FeedRefused(f"{why}; nothing was changed", hint=hint)
+
+
 def bad_end(
     end: End, consumer: Consumer, policy: Policy, state: ConsumerState, now: datetime
 ) -> CtisyncError | None:
     """The error of a pass with this end; None if it succeeded."""
     why = f"{consumer}: {end.why}"
     match end.outcome:
-        case "went-back":
-            hint = f'{hints.load_anew()} (loads the feed\'s snapshot again; or set on_feed_reset = "init")'
-            return FeedRefused(f"{why}; nothing was changed", hint=hint)
-        case "too-far":
-            hint = f"if this is expected, raise limits.offsets_ahead, or: {hints.load_anew()}"
-            return FeedRefused(f"{why}; nothing was changed", hint=hint)
+        case "went-back" | "below-floor" | "too-far":
+            return _unfit_offsets(why, end.outcome, policy)
         case "state-wrong":
             return errors.StoreUnavailable(why, hint=f"{hints.load_anew()} (loads the content again)")
         case "settings":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ctisync.core.fold import CannotApply, Folded, TooLarge, fold, touched
-from ctisync.core.model import Change, OffsetRange
+from ctisync.core.model import Change, ChangeMark, OffsetRange
 from ctisync.core.state import ConsumerState, FailedChange
 from ctisync.core.steps import ApplyRange, Situation, SoFar, may_interrupt, range_ahead
 from ctisync.errors import CtisyncError, ReplyTooLarge
@@ -23,12 +23,13 @@ _CHECK_EVERY: Final = 1.0
 @dataclass(slots=True)
 class _Fetched:
     """A requested range: the `error` of the request, or its changes, which are kept until they are folded,
-    and their number. `folded`: the result, if the range was folded ahead."""
+    their number, and the last one. `folded`: the result, if the range was folded ahead."""
 
     range: OffsetRange
     error: CtisyncError | None = None
     changes: list[Change] = field(default_factory=list)
     number: int = 0
+    last: ChangeMark | None = None
     folded: Folded | None = None
 
 
@@ -76,7 +77,7 @@ class Updates:
         """Write the range, and meanwhile prefetch and fold the next one."""
         parts = self._parts
         fetched.changes = []  # frees memory for the next ones, which come while these are written
-        after = writer.state.advanced(fetched.range.to, parts.clock.now())
+        after = writer.state.advanced(fetched.range.to, parts.clock.now(), fetched.last)
         upcoming = range_ahead(step, after)
         if upcoming is None:
             writer.apply(folded.writes, after)
@@ -97,7 +98,8 @@ class Updates:
             changes = self._parts.feed.changes(offsets)
         except CtisyncError as error:
             return _Fetched(offsets, error=error)
-        return _Fetched(offsets, changes=changes, number=len(changes))
+        last = changes[-1].mark if changes else None
+        return _Fetched(offsets, changes=changes, number=len(changes), last=last)
 
     def _first_half(self, writer: Writer, whole: OffsetRange, error: ReplyTooLarge) -> OffsetRange:
         """The first half of a range that is too large. Raises the error if the range cannot be divided: it
@@ -184,7 +186,8 @@ class Updates:
             except CannotApply as error:  # a later create or delete had made this one unimportant
                 last_good = error.failed.offset - 1
                 continue
-            after = state.advanced(last_good, self._parts.clock.now())
+            last = good.changes[-1].mark if good.changes else None
+            after = state.advanced(last_good, self._parts.clock.now(), last)
             writer.apply(folded.writes, after.blocked(failed, initialised_now=tried))
             self._report_applied(good.range, len(good.changes), folded)
             return so_far.after(blocked=True, advanced=True)

@@ -10,7 +10,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -171,14 +171,46 @@ def create_file(file: Path, text: str, *, hint: str) -> None:
             stream.write(text)
 
 
+def open_inside(root: Path, folders: Sequence[str], name: str) -> BinaryIO:
+    """A regular file of any user in `folders` below `root`, opened for reading. No link is followed below
+    `root`, and no pipe is waited for. Raises OSError."""
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    folder = os.open(root, flags | os.O_DIRECTORY)
+    try:
+        for each in folders:
+            inner = os.open(each, flags | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        file = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=folder)
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is not a regular file", name)
+    return os.fdopen(file, "rb")
+
+
+def add_file(source: Path, target: Path, unsynced: Callable[[OSError], None]) -> None:
+    """Move a file of this user to another folder of the same disk, synced to disk. `unsynced`: as for
+    `atomic_write`. Raises OSError."""
+    with open_own(source) as file:
+        os.fchmod(file.fileno(), _usual_mode())
+        sync(file.fileno(), unsynced)
+    source.replace(target)
+    _sync_folder(target.parent, unsynced)
+
+
 @contextmanager
-def atomic_write(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+def atomic_write(
+    target: Path, *, mode: int | None = None, unsynced: Callable[[OSError], None] | None = None
+) -> Iterator[BinaryIO]:
     """Yields a new file beside `target`, which replaces it, synced to disk, if the block succeeds. Otherwise
     the file is removed, and `target` stays unchanged.
 
     `mode`: its permissions, regardless of the umask; None: those of any new file. Until the end only this
     user can read it. A link is replaced, never followed: in a folder that other users can write to, it can
-    point anywhere. A device or pipe, such as `/dev/stdout`, is written to directly. Raises OSError.
+    point anywhere. A device or pipe, such as `/dev/stdout`, is written to directly. `unsynced` is called with
+    the error of a disk that does not support fsync; without it, the error is raised. Raises OSError.
     """
     if (special := _opened_special(target)) is not None:
         with special:
@@ -191,9 +223,9 @@ def atomic_write(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]
             yield file
             file.flush()
             os.fchmod(file.fileno(), _usual_mode() if mode is None else mode)
-            os.fsync(file.fileno())
+            sync(file.fileno(), unsynced)
         beside.replace(target)
-        _sync_folder(target.parent)
+        _sync_folder(target.parent, unsynced)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -237,10 +269,20 @@ def _usual_mode() -> int:
     return 0o666 & ~umask
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path, unsynced: Callable[[OSError], None] | None = None) -> None:
     """Without this, the new name may be lost in a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor, unsynced)
     finally:
         os.close(descriptor)
+
+
+def sync(descriptor: int, unsynced: Callable[[OSError], None] | None) -> None:
+    """Sync an open file or folder to disk. `unsynced`: as for `atomic_write`."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if unsynced is None or error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        unsynced(error)

@@ -25,7 +25,7 @@ from ctisync.feed.http.budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.records import is_zip
 from ctisync.ports import Log
-from ctisync.system.files import atomic_write, open_own, open_own_fd, why_untrusted
+from ctisync.system.files import atomic_write, open_own, open_own_fd, sync, why_untrusted
 
 _LONGEST_NOTE: Final = 1 << 16
 """Bytes of a link, an ETag and a number."""
@@ -33,6 +33,10 @@ _LONGEST_NOTE: Final = 1 << 16
 _ETAG: Final = re.compile(r'^(W/)?"[\x21\x23-\x7e]{0,500}"\Z')
 """An entity-tag (RFC 9110, 8.8.3) without obs-text, which programs read differently. Servers' own ETags are
 far shorter than this, and servers accept far longer headers in a request."""
+
+
+def _ignore(_: OSError) -> None:
+    """The disk does not support fsync. A part that a power failure damages is noticed when it is read."""
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -117,7 +121,9 @@ class Download:
         is_complete = self._is_complete(offer)
         if start == 0 and not is_complete:
             self.restart()
-            with atomic_write(self.note, mode=0o600) as file:  # half a note could join parts of two files
+            with atomic_write(
+                self.note, mode=0o600, unsynced=_ignore
+            ) as file:  # half a note could join parts of two files
                 file.write(msgspec.json.encode(offer))
         if start == 0 or self.offer.etag is None:  # else it is the rest of that file
             self.offer = offer
@@ -189,7 +195,7 @@ class Download:
                     yield have
             finally:  # even if it was interrupted: the download is resumed later
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno(), _ignore)
 
     def _too_large(self, what: str, body: tuple[str | None, int | None] | None) -> SnapshotRefused:
         self._remove()

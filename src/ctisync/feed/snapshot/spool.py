@@ -10,8 +10,9 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, StoreUnavailable
@@ -31,15 +32,76 @@ _PROGRESS: Final = 1 << 20
 """Bytes that count as progress, whose time is not taken from the retry budget."""
 
 
-class Spool(NamedTuple):
-    """The folder, and the names of its files; `Download` writes their content. `lock`: the lock file that the
-    pass holds."""
+@dataclass(frozen=True)
+class SpoolFolder:
+    """The folder, and the names of its files. `lock`: the lock file that the pass holds."""
 
     lock: Path
-    access: Access
-    retry_budget: RetryBudget
     pass_limits: PassLimits
     log: Log
+
+    def store_stream(self, stream: BinaryIO, link: str) -> LocalSnapshot:
+        """See `ports.Feed.store_stream`."""
+        with self._usable_folder():
+            part = self._begin(link)
+            try:
+                with os.fdopen(open_own_fd(part, os.O_WRONLY | os.O_CREAT), "wb") as file:
+                    file.truncate()
+                    self._copy(stream, file)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        return LocalSnapshot(part, Offer(link), self.pass_limits, ours=(part,))
+
+    def _copy(self, stream: BinaryIO, file: BinaryIO) -> None:
+        most, size = self.pass_limits.limits.snapshot_bytes, 0
+        with self.log.progress("read", None, "bytes") as bar:
+            while piece := stream.read(_PIECE):
+                size += len(piece)
+                if size > most:
+                    raise SnapshotRefused.over_limit("snapshot_bytes", f"it is larger than {most} bytes")
+                file.write(piece)
+                bar.reached(size)
+                self.pass_limits.check_time()
+
+    def _begin(self, link: str) -> Path:
+        """Create the folder, and remove the files of other snapshots. Returns the path of the part."""
+        self.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest = hashlib.sha256(link.encode()).hexdigest()[:16]
+        part = self.lock.with_name(f"{self.lock.stem}-{digest}.part")
+        self._remove_all_but(part.stem)
+        return part
+
+    def tidy(self) -> None:
+        """Remove the files that dead passes have left. Raises StoreUnavailable."""
+        with self._usable_folder():
+            self._remove_all_but(None)
+
+    def _remove_all_but(self, stem: str | None) -> None:
+        for path in downloads(self.lock):
+            if path.stem != stem:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _usable_folder(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            folder = self.lock.parent
+            raise StoreUnavailable(
+                f"cannot store the snapshot in {folder}: {error.strerror or error}",
+                hint=to_chown(folder / self.lock.stem)
+                or "the folder must be writable, with enough free disk space; check with: "
+                f"df -h {quoted(folder)}",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Spool(SpoolFolder):
+    """A folder for downloads; `Download` writes the content of the files."""
+
+    access: Access
+    retry_budget: RetryBudget
 
     def fetch(
         self,
@@ -118,61 +180,6 @@ class Spool(NamedTuple):
                     # An interrupted download is resumed later: the feed was unreachable, so the data is not
                     # refused (`bad_data`).
                     budget.failed(RetryLater(failure.reason, retry_after=failure.retry_after))
-
-    def store_stream(self, stream: BinaryIO, link: str) -> LocalSnapshot:
-        """See `ports.Feed.store_stream`."""
-        with self._usable_folder():
-            part = self._begin(link)
-            try:
-                with os.fdopen(open_own_fd(part, os.O_WRONLY | os.O_CREAT), "wb") as file:
-                    file.truncate()
-                    self._copy(stream, file)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-        return LocalSnapshot(part, Offer(link), self.pass_limits, ours=(part,))
-
-    def _copy(self, stream: BinaryIO, file: BinaryIO) -> None:
-        most, size = self.pass_limits.limits.snapshot_bytes, 0
-        with self.log.progress("read", None, "bytes") as bar:
-            while piece := stream.read(_PIECE):
-                size += len(piece)
-                if size > most:
-                    raise SnapshotRefused.over_limit("snapshot_bytes", f"it is larger than {most} bytes")
-                file.write(piece)
-                bar.reached(size)
-                self.pass_limits.check_time()
-
-    def _begin(self, link: str) -> Path:
-        """Create the folder, and remove the files of other snapshots. Returns the path of the part."""
-        self.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        digest = hashlib.sha256(link.encode()).hexdigest()[:16]
-        part = self.lock.with_name(f"{self.lock.stem}-{digest}.part")
-        self._remove_all_but(part.stem)
-        return part
-
-    def tidy(self) -> None:
-        """Remove the files that dead passes have left. Raises StoreUnavailable."""
-        with self._usable_folder():
-            self._remove_all_but(None)
-
-    def _remove_all_but(self, stem: str | None) -> None:
-        for path in downloads(self.lock):
-            if path.stem != stem:
-                path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _usable_folder(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            folder = self.lock.parent
-            raise StoreUnavailable(
-                f"cannot store the snapshot in {folder}: {error.strerror or error}",
-                hint=to_chown(folder / self.lock.stem)
-                or "the folder must be writable, with enough free disk space; check with: "
-                f"df -h {quoted(folder)}",
-            ) from error
 
 
 def downloads(lock: Path) -> list[Path]:

@@ -1,0 +1,82 @@
+"""The publisher and a reader of a mirror in this process, with a clock that stands still."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange
+from ctisync.feed.folder import FolderFeed
+from ctisync.feed.http.budget import PassLimits
+from ctisync.feed.snapshot.spool import SpoolFolder
+from ctisync.mirror.publish import Publisher
+from ctisync.settings import CtiSettings, Settings
+from ctisync.settings.model import MirrorSettings
+from ctisync.wiring import opened_publisher
+from tests.support.clock import FakeClock
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.log import KeptLog
+
+CONSUMER = Consumer()
+
+
+class Mirror:
+    """`publish` runs one pass over `feed`, with these settings."""
+
+    def __init__(self, home: Path, feed: FeedSimulator) -> None:
+        self.home = home
+        self.root = home / "mirror"
+        self.feed = feed
+        self.clock = FakeClock()
+        self.log = KeptLog()
+        self.settings = MirrorSettings(snapshot_age=0.0)
+        self.on_feed_reset = "refuse"
+
+    @property
+    def place(self) -> Path:
+        return self.root / str(CONSUMER)
+
+    @contextmanager
+    def opened(self) -> Iterator[Publisher]:
+        settings = Settings(
+            cti=CtiSettings(url=self.feed.url, retry_budget=0.2),
+            mirror=self.settings,
+            state_dir=self.home,
+            on_feed_reset=self.on_feed_reset,  # type: ignore[arg-type]
+        )
+        with opened_publisher(settings, self.root, CONSUMER, self.clock, self.log, writes=True) as publisher:
+            yield publisher
+
+    def publish(self) -> None:
+        with self.opened() as publisher:
+            publisher.run()
+
+    def copied(self) -> Path:
+        """A copy of the folder, without what is not served."""
+        copy = self.home / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.root, copy, ignore=shutil.ignore_patterns(".ctisync"))
+        return copy
+
+    def reader(self, root: Path | None = None) -> FolderFeed:
+        spool = SpoolFolder(self.home / "spool" / "a.lock", PassLimits(FakeClock()), KeptLog())
+        return FolderFeed(root or self.root, CONSUMER, spool)
+
+
+Content = tuple[ConsumerInfo, list[Change], bytes]
+
+
+def read_all(feed: FolderFeed) -> Content:
+    """All that the mirror has."""
+    info = feed.consumer_info()
+    assert info.mirror is not None
+    assert info.last_offset is not None
+    assert info.snapshot is not None
+    changes = []
+    for after in range(info.mirror.floor, info.last_offset, 700):
+        changes += feed.changes(OffsetRange(after, min(after + 700, info.last_offset)))
+    file = feed.fetch_snapshot(info.snapshot, None, lambda: None)
+    try:
+        return info, changes, file.path.read_bytes()
+    finally:
+        file.discard()

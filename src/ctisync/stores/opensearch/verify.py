@@ -174,7 +174,7 @@ class OpenSearchInspection:
             removal = self._client.curl.change("DELETE", f"/{index}?ignore_unavailable=true")
             command = f"{removal}{then_sync()}"
             text = f"it has {number} documents, the content has {self.count()}"
-            yield Finding(Kind.GENERATION_FACTS_WRONG, name, text, command)
+            yield Finding(Kind.GENERATION_FACTS_WRONG, name, text, hint=command)
 
 
 @contextmanager

@@ -172,9 +172,8 @@ class OpenSearchInspection:
         elif (number := count_records(self._client, name)) != self.count():
             [index] = self._inventory.facts
             removal = self._client.curl.change("DELETE", f"/{index}?ignore_unavailable=true")
-            command = f"{removal}{then_sync()}"
             text = f"it has {number} documents, the content has {self.count()}"
-            yield Finding(Kind.GENERATION_FACTS_WRONG, name, text, hint=command)
+            yield Finding(Kind.GENERATION_FACTS_WRONG, name, text, hint=f"{removal}{then_sync()}")
 
 
 @contextmanager

@@ -102,12 +102,18 @@ def test_a_reported_record_that_is_gone_is_withdrawn_once() -> None:
     second = due([], first.cursor, missing=["CVE-1"])
     third = due([facts(1500)], second.cursor, to=2000)
 
-    assert [each.how for each in (*first.notices, *second.notices, *third.notices)] == [
-        "new",
-        "withdrawn",
-        "new",
-    ]
-    assert len({each.id for each in (*first.notices, *second.notices, *third.notices)}) == 3
+    notices = [*first.notices, *second.notices, *third.notices]
+    assert [each.how for each in notices] == ["new", "withdrawn", "new"]
+    assert all(json.loads(each.document)["sure"] for each in notices)
+    assert len({each.id for each in notices}) == 3
+
+
+def test_a_rejected_record_that_no_longer_matches_is_withdrawn_and_not_rejected_again() -> None:
+    first = due([facts(101, state="REJECTED")])
+    second = due([facts(1500, state="REJECTED", product="door")], first.cursor, to=2000)
+
+    assert [each.how for each in (*first.notices, *second.notices)] == ["new", "withdrawn"]
+    assert json.loads(second.notices[0].document)["sure"]
 
 
 def test_a_notice_has_the_same_id_at_each_attempt_and_another_for_another_watch_record_or_offset() -> None:
@@ -244,6 +250,7 @@ def test_only_a_feed_that_went_back_lowers_a_cursor() -> None:
     assert offset() == 100
     assert offset(offset=50) == 100, "loaded from an older snapshot: the changes up to 100 were reported"
     assert offset(offset=80, last_offset=80) == 80, "the same, in step"
+    assert offset(offset=90, last_offset=80) == 100, "the feed went back below an older snapshot"
     assert offset(last_offset=80) == 100, "the feed went back, and the content has not followed"
     assert offset(offset=70, last_offset=80) == 70, "another history: offsets above 70 are new"
 

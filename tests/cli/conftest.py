@@ -22,6 +22,7 @@ CONSUMER_KEYS: Final = {
     "consumer",
     "phase",
     "offset",
+    "facts_offset",
     "last_offset",
     "behind",
     "last_snapshot_link",

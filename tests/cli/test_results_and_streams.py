@@ -33,7 +33,7 @@ def test_the_version_is_a_result(ctisync: Ctisync) -> None:
 
     first, *others = ended.stdout.splitlines()
     assert first == f"ctisync {__version__}"
-    assert [line.split()[0] for line in others[:3]] == ["Python", "SQLite", "httpx"]
+    assert [line.split()[0] for line in others[:2]] == ["Python", "SQLite"]
     assert ended.stderr == ""
 
 
@@ -146,6 +146,7 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
         "consumer": "vd_4.8.0",
         "phase": "ready",
         "offset": last,
+        "facts_offset": None,
         "last_offset": last,
         "behind": 0,
         "last_snapshot_link": feed.info.get("last_snapshot_link", consumer["last_snapshot_link"]),

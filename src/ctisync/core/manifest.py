@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from ctisync.core.json_text import UNDECODABLE, TooDeep, check_depth, decode_as
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Moment, OffsetRange
+from ctisync.core.words import counted
 
 _T = TypeVar("_T")
 
@@ -207,7 +208,7 @@ def _contradictions_in(segment: Segment) -> Iterator[str]:
         is_inside = segment.after < first.offset <= last.offset <= segment.to
         is_sound = is_inside and min(spread, 2) <= segment.count <= spread and (spread > 1 or first == last)
     if not is_sound:
-        yield f"{segment.count} changes cannot be as {segment.name} says"
+        yield f"{segment.name} cannot have {counted(segment.count, 'change')}"
 
 
 def edge(offset: int, inserted_at: object) -> Edge:

@@ -46,6 +46,7 @@ OURS: Final = {
     "consumer.index": "matches checks._INDEX_NAME",
     "key": "a variable of ours",
     "commands": "what Curl writes, which quotes",
+    "removal": "the same",
     "lease.end": "a time",
     "_LONGER * within": "a number",
     "consumer.context": "matches checks._CATALOG_NAME",

@@ -14,7 +14,7 @@ from ctisync.core.facts import Facts, facts_of_record
 from ctisync.core.inventory import platform_of
 from ctisync.core.scanner import Scanner
 from ctisync.core.state import ConsumerState, WatchCursor
-from ctisync.core.watches import Due, Matches, Watch, begin, for_hook, moved
+from ctisync.core.watches import Collector, Due, Watch, begin, for_hook, moved
 from tests.support.advisories import advisory
 from tests.support.records import record
 from tests.support.scanner_tables import PAYLOADS
@@ -51,11 +51,11 @@ def facts(offset: int = 101, name: str = "CVE-1", **changed: Any) -> Facts:
 def due(
     records: Iterable[Facts], cursor: WatchCursor | None = None, to: int = 1000, missing: Iterable[str] = ()
 ) -> Due:
-    matches = Matches(WATCH, CONSUMER, cursor or WatchCursor("our edge", 100), to)
+    collector = Collector(WATCH, CONSUMER, cursor or WatchCursor("our edge", 100), to)
     for each in records:
-        matches.add(each)
-    matches.add_missing(missing)
-    return matches.due()
+        collector.add(each)
+    collector.add_missing(missing)
+    return collector.due()
 
 
 def how(*records: Facts, cursor: WatchCursor | None = None, missing: Iterable[str] = ()) -> list[str]:
@@ -121,9 +121,9 @@ def test_a_notice_has_the_same_id_at_each_attempt_and_another_for_another_watch_
     attempt, again = due([facts(101)], cursor).notices, due([facts(101), facts(102, "b")], cursor).notices
     ids = [each.id for each in (*again, *due([facts(103), facts(101, "c")]).notices)]
     for watch, consumer in (Watch("other", WATCH.conditions), CONSUMER), (WATCH, "rules/rules_1.0.0"):
-        matches = Matches(watch, consumer, WatchCursor(watch.name, 100), 1000)
-        matches.add(facts(101))
-        ids += [each.id for each in matches.due().notices]
+        collector = Collector(watch, consumer, WatchCursor(watch.name, 100), 1000)
+        collector.add(facts(101))
+        ids += [each.id for each in collector.due().notices]
 
     assert attempt[0].id == again[0].id
     assert len(set(ids)) == len(ids) == 6
@@ -131,12 +131,12 @@ def test_a_notice_has_the_same_id_at_each_attempt_and_another_for_another_watch_
 
 def test_a_version_that_cannot_be_compared_is_reported_and_marked() -> None:
     watch = Watch("v", Conditions(products=frozenset({"wall"}), version="1.0"))
-    matches = Matches(watch, CONSUMER, WatchCursor("v", 100), 1000)
+    collector = Collector(watch, CONSUMER, WatchCursor("v", 100), 1000)
 
-    matches.add(facts(101, bound="?!"))
-    matches.add(facts(102, "CVE-2", bound="0.5"))
+    collector.add(facts(101, bound="?!"))
+    collector.add(facts(102, "CVE-2", bound="0.5"))
 
-    (notice,) = matches.due().notices
+    (notice,) = collector.due().notices
     assert (notice.name, json.loads(notice.document)["sure"]) == ("CVE-1", False)
 
 
@@ -200,14 +200,14 @@ def test_a_ledger_that_cannot_be_read_counts_as_empty() -> None:
 def test_whatever_a_record_looks_like_it_can_be_reported() -> None:
     chance = random.Random(7)
     every = Watch("every", Conditions())
-    matches = Matches(every, CONSUMER, WatchCursor("every", 0), 10_000)
+    collector = Collector(every, CONSUMER, WatchCursor("every", 0), 10_000)
     for offset in range(1, 500):
-        matches.add(facts_of_record(advisory(chance, f"CVE-{offset}", offset)))
+        collector.add(facts_of_record(advisory(chance, f"CVE-{offset}", offset)))
 
-    notices, cursor = matches.due()
+    notices, cursor = collector.due()
 
     assert len(notices) == 499
-    again = Matches(every, CONSUMER, WatchCursor("every", 0, cursor.ledger), 10_000)
+    again = Collector(every, CONSUMER, WatchCursor("every", 0, cursor.ledger), 10_000)
     chance = random.Random(7)
     for offset in range(1, 500):
         again.add(facts_of_record(advisory(chance, f"CVE-{offset}", offset)))

@@ -17,7 +17,7 @@ from ctisync.commands.records import opened_contents
 from ctisync.core.model import Consumer
 from ctisync.core.scanner import TABLES, scanner_of
 from ctisync.core.state import ConsumerState, WatchCursor
-from ctisync.core.watches import Matches, Watch, for_hook
+from ctisync.core.watches import Collector, Watch, for_hook
 from ctisync.core.words import moment
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import quoted
@@ -92,10 +92,10 @@ def _for_hook(watch: Watch, answer: Answer) -> str:
     state = answer.content.state
     cursor = _cursor(state, watch.name)
     ledger = b"" if cursor is None else cursor.ledger
-    matches = Matches(watch, str(answer.consumer), WatchCursor(watch.name, -1, ledger), state.offset)
+    collector = Collector(watch, str(answer.consumer), WatchCursor(watch.name, -1, ledger), state.offset)
     for hit in read_hits(answer):
-        matches.add(hit.facts)
-    return for_hook(watch.name, str(answer.consumer), matches.due().notices).decode()
+        collector.add(hit.facts)
+    return for_hook(watch.name, str(answer.consumer), collector.due().notices).decode()
 
 
 def _progress(consumer: Consumer, cursor: WatchCursor | None) -> str:

@@ -20,9 +20,10 @@ from ctisync.core.json_text import UNDECODABLE, TooDeep, check_depth, decode_as
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Moment, OffsetRange
 from ctisync.core.words import counted
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", "Head", "Manifest")
 
 FORMAT: Final = 1
+HEAD: Final = "head.json"
 GRID: Final = MAX_RANGE
 """Offsets of a segment: as many as one request to the API may ask for."""
 
@@ -162,7 +163,7 @@ def _parsed(text: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise WrongMirror("it is nested too deeply") from None
     except UNDECODABLE as error:
         raise WrongMirror(f"it cannot be read: {error}") from None
-    if msgspec.json.encode(value) + b"\n" != text:
+    if encoded(value) != text:
         raise WrongMirror("it is not written as ctisync writes it")
     return value
 
@@ -209,6 +210,11 @@ def _contradictions_in(segment: Segment) -> Iterator[str]:
         is_sound = is_inside and min(spread, 2) <= segment.count <= spread and (spread > 1 or first == last)
     if not is_sound:
         yield f"{segment.name} cannot have {counted(segment.count, 'change')}"
+
+
+def edges(marks: Sequence[tuple[int, object]]) -> tuple[Edge | None, Edge | None]:
+    """The first and the last of the changes with these offsets and times; of none, there are none."""
+    return (edge(*marks[0]), edge(*marks[-1])) if marks else (None, None)
 
 
 def edge(offset: int, inserted_at: object) -> Edge:

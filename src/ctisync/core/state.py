@@ -169,8 +169,11 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
 
     def owed_for(self, consumer: Consumer) -> Owed | None:
         """The owed command; None if the content is not the one under `consumer`'s index."""
-        here = self.index_elsewhere(consumer) is None and self.occupant is None
-        return self.owed if here else None
+        return self.owed if self.is_shown_as(consumer) else None
+
+    def is_shown_as(self, consumer: Consumer) -> bool:
+        """Whether readers find this content under `consumer`'s index."""
+        return self.index_elsewhere(consumer) is None and self.occupant is None
 
     def has_tried(self, failed: FailedChange) -> bool:
         """Whether an initialisation from the snapshot of `failed` has already failed to help.

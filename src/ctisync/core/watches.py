@@ -102,7 +102,7 @@ def moved(state: ConsumerState, cursor: WatchCursor) -> ConsumerState:
     return replace(state, watches=tuple(others))
 
 
-class Matches:
+class Collector:
     """The notices of one watch, collected from the content: `add` its records, then `add_missing`."""
 
     def __init__(self, watch: Watch, consumer: str, cursor: WatchCursor, to: int) -> None:
@@ -124,11 +124,12 @@ class Matches:
         if not self._cursor.offset < facts.offset <= self._to:
             return
         answer = self._watch.conditions.match(facts)
-        before, entry = self._ledger.get(facts.name), self._entry(facts)
+        before = self._ledger.get(facts.name)
         if answer != "no":
+            entry = self._entry(facts)
             self._add(facts, _how(before, entry), entry, is_sure=answer == "yes")
         elif before is not None:
-            is_news = entry.is_rejected and not before.is_rejected
+            is_news = _is_rejected(facts) and not before.is_rejected
             self._add(facts, "rejected" if is_news else "withdrawn", None, is_sure=True)
 
     def add_missing(self, names: Iterable[str]) -> None:
@@ -174,10 +175,14 @@ class Matches:
             offset=facts.offset,
             level=None if score is None else score.level,
             base="" if score is None else str(score.base),
-            is_rejected=facts.state.lower() == "rejected",
+            is_rejected=_is_rejected(facts),
             has_exploit=facts.has_exploit,
             bounds=zlib.crc32(bounds.encode()),
         )
+
+
+def _is_rejected(facts: Facts) -> bool:
+    return facts.state.lower() == "rejected"
 
 
 def for_hook(watch: str, consumer: str, notices: Sequence[Notice]) -> bytes:

@@ -18,6 +18,7 @@ from ctisync.core import json_text, wire
 from ctisync.core.health import CheckResult, failed, mib, ok
 from ctisync.core.json_text import UNDECODABLE, Excess, Scan, TooMany, decode_as
 from ctisync.core.manifest import (
+    HEAD,
     LONGEST_HEAD,
     LONGEST_MANIFEST,
     LONGEST_SEGMENT,
@@ -26,7 +27,7 @@ from ctisync.core.manifest import (
     MirrorFile,
     Segment,
     WrongMirror,
-    edge,
+    edges,
     head_of,
     manifest_name,
     manifest_of,
@@ -47,7 +48,6 @@ from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.feed.snapshot.spool import SpoolFolder
 from ctisync.system.files import open_inside
 
-_HEAD: Final = "head.json"
 _TRIES: Final = 5
 _PAUSE: Final = 0.2
 """Seconds between two tries: a head that is being replaced can be missing on some network disks."""
@@ -174,8 +174,8 @@ class FolderFeed:
         """By the head. It is read again if what it names is not there: a newer one may be."""
         for left in reversed(range(_TRIES)):
             try:
-                with self._errors(_HEAD):
-                    head = head_of(self._read(_HEAD, LONGEST_HEAD))
+                with self._errors(HEAD):
+                    head = head_of(self._read(HEAD, LONGEST_HEAD))
                     text = self._checked(head.manifest, LONGEST_MANIFEST)
                     manifest = manifest_of(text, str(self._consumer))
                     name = manifest_name(manifest.serial, head.manifest.sha256)
@@ -336,7 +336,7 @@ def _lines_in(text: bytes, segment: Segment) -> list[tuple[int, bytes]]:
         if not before < mark.offset <= segment.to:
             raise WrongMirror(f"offset {mark.offset} follows {before}")
         before = mark.offset
-    edges = [edge(mark.offset, mark.inserted_at) for mark in (*marks[:1], *marks[-1:])]
-    if len(marks) != segment.count or edges != [each for each in (segment.first, segment.last) if each]:
+    ends = edges([(mark.offset, mark.inserted_at) for mark in marks])
+    if len(marks) != segment.count or ends != (segment.first, segment.last):
         raise WrongMirror("its changes are not those that the manifest says")
     return [(mark.offset, line) for mark, line in zip(marks, lines, strict=True)]

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.manifest import (
     FORMAT,
+    HEAD,
     LONGEST_MANIFEST,
     Head,
     Manifest,
@@ -37,7 +38,6 @@ from ctisync.escaping import quoted
 from ctisync.ports import Clock, Log
 from ctisync.system.files import add_file, atomic_write, open_own
 
-_HEAD: Final = "head.json"
 _OURS: Final = re.compile(
     r"(?:c-\d+-\d+-[0-9a-f]{32}\.zst|m-\d+-[0-9a-f]{32}\.json|s-[0-9a-f]{32}_.*|\..*\.part)"
 )
@@ -91,7 +91,7 @@ class MirrorFolder:
         """The published one; None before the first."""
         with self._errors():
             try:
-                head = head_of((self.path / _HEAD).read_bytes())
+                head = head_of((self.path / HEAD).read_bytes())
             except FileNotFoundError:
                 return None
             text = (self.path / head.manifest.name).read_bytes()
@@ -157,7 +157,7 @@ class MirrorFolder:
         with self._errors():
             for left in reversed(range(_TRIES)):
                 try:
-                    self._write(self.path / _HEAD, encoded(head))
+                    self._write(self.path / HEAD, encoded(head))
                     break
                 except OSError as error:
                     if not left or error.errno not in _IN_USE:
@@ -169,7 +169,7 @@ class MirrorFolder:
         """Remove what neither this manifest (`named`: its files, and itself) nor the last one has named for a
         day. Returns the notes with what is to be removed later."""
         now = self._clock.now()
-        recent = {_HEAD, *named, *notes.before}
+        recent = {HEAD, *named, *notes.before}
         unnamed: dict[str, datetime] = {}
         with self._errors():
             for path in self.path.iterdir():
@@ -200,7 +200,7 @@ class MirrorFolder:
         except WrongMirror as error:
             raise StoreUnavailable(
                 f"the mirror {self.path} is damaged: {error}",
-                hint=f"rm {quoted(self.path / _HEAD)}; then run the same command again (it publishes anew)",
+                hint=f"rm {quoted(self.path / HEAD)}; then run the same command again (it publishes anew)",
             ) from None
         except OSError as error:
             raise StoreUnavailable(

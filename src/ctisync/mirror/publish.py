@@ -17,12 +17,14 @@ from ctisync.core.manifest import (
     FORMAT,
     GRID,
     LONGEST_SEGMENT,
+    Edge,
     Keep,
     Manifest,
     MirroredSnapshot,
     Segment,
     base,
     edge,
+    edges,
     full,
     is_due,
     pieces,
@@ -209,8 +211,7 @@ class Publisher:
             for number, piece in enumerate(pieces(begin, draft.last_offset)):
                 self.feed.check_time()
                 changes = self._changes(piece)
-                marks = [edge(mark.offset, mark.inserted_at) for mark, _ in changes]
-                if number == 0 and last is not None and last not in marks:
+                if number == 0 and last is not None and not _has(changes, last):
                     raise self._another_history()
                 segments.append(self._add_segment(piece, changes))
                 bar.reached(piece.to - begin)
@@ -235,7 +236,7 @@ class Publisher:
             raise FeedRefused(f"changes {offsets} have {len(text)} bytes, more than a mirror takes")
         packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(text)
         digest = hashlib.sha256(packed).hexdigest()
-        edges = [edge(mark.offset, mark.inserted_at) for mark, _ in changes]
+        first, last = edges([(mark.offset, mark.inserted_at) for mark, _ in changes])
         segment = Segment(
             name=segment_name(offsets, digest),
             size=len(packed),
@@ -244,8 +245,8 @@ class Publisher:
             to=offsets.to,
             raw_size=len(text),
             count=len(changes),
-            first=edges[0] if edges else None,
-            last=edges[-1] if edges else None,
+            first=first,
+            last=last,
         )
         self.folder.add(segment.name, packed)
         return segment
@@ -269,3 +270,7 @@ class Publisher:
     def _remember(self, notes: Notes) -> None:
         self.notes = notes
         self.folder.remember(notes)
+
+
+def _has(changes: list[tuple[ChangeMark, bytes]], change: Edge) -> bool:
+    return any(edge(mark.offset, mark.inserted_at) == change for mark, _ in changes)

@@ -136,15 +136,17 @@ def _nearest(index: Index, kind: str, name: str) -> list[str]:
 def _select(index: Index, conditions: Conditions) -> set[int]:
     """The numbers of the matching records are then in the table `hits`. Returns those that are not sure."""
     execute = index.connection.execute
+    is_of_places = conditions.has_place or conditions.version is not None
+    places = index.places(conditions.is_place) if is_of_places else None
     if conditions.has_place:
-        _select_places(index, conditions)
+        _select_places(index, places or ())
     where, values = _filters(conditions)
     execute("CREATE TEMP TABLE IF NOT EXISTS hits (id INTEGER PRIMARY KEY)")
     execute("DELETE FROM hits")
     if not conditions.products:
         execute(f"INSERT INTO hits SELECT id FROM records WHERE {where}", values)  # noqa: S608  # columns
         return set()
-    answers = _by_products(index, conditions)
+    answers = _by_products(index, conditions, places)
     index.connection.executemany("INSERT INTO hits VALUES (?)", ((number,) for number in answers))
     living = f"SELECT id FROM records WHERE id IN (SELECT id FROM hits) AND {where}"  # noqa: S608  # columns
     execute(f"DELETE FROM hits WHERE id NOT IN ({living})", values)  # noqa: S608
@@ -156,9 +158,8 @@ def _count(index: Index) -> int:
     return int(index.connection.execute("SELECT count(*) FROM hits").fetchone()[0])
 
 
-def _select_places(index: Index, conditions: Conditions) -> None:
+def _select_places(index: Index, numbers: Collection[int]) -> None:
     """The numbers of the places where a product can be are then in the table `places`."""
-    numbers = index.places(conditions.is_place)
     index.connection.execute("CREATE TEMP TABLE IF NOT EXISTS places (id INTEGER PRIMARY KEY)")
     index.connection.execute("DELETE FROM places")
     index.connection.executemany("INSERT INTO places VALUES (?)", ((number,) for number in numbers))
@@ -198,11 +199,11 @@ def _filters(conditions: Conditions) -> tuple[str, list[Any]]:
     return " AND ".join(part for part, _ in parts) or "1", [value for _, some in parts for value in some]
 
 
-def _by_products(index: Index, conditions: Conditions) -> dict[int, Answer]:
-    """By the number of a record, living or dead: whether one of its products has what is asked of one."""
+def _by_products(index: Index, conditions: Conditions, places: Collection[int] | None) -> dict[int, Answer]:
+    """By the number of a record, living or dead: whether one of its products has what is asked of one.
+    `places`: where it can be; None for anywhere."""
     numbers = _numbers_of("product", conditions.products)
     query = f"SELECT record, ranges FROM affected WHERE product IN ({numbers})"  # noqa: S608  # marks
-    places = index.places(conditions.is_place) if conditions.of_one_product else frozenset[int]()
     answers: dict[int, Answer] = {}
     for record, ranges in index.connection.execute(query, sorted(conditions.products)):
         if answers.get(record) == "yes":

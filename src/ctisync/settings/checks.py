@@ -120,13 +120,13 @@ def check_url(url: str, where: str, login: str) -> None:
 def check_feed_url(url: str, where: str) -> None:
     """The same, or the address of a folder."""
     if not url.startswith("file:"):
-        return check_url(url, where, f"cti.token_file or {variable('cti.token')}")
+        check_url(url, where, f"cti.token_file or {variable('cti.token')}")
+        return
     parts = split(url, where)
     if not url.startswith("file:///") or parts.query or parts.fragment or "%00" in url:
         raise ConfigurationError(
             f"{where}: {redacted(url)} is not the address of a folder", hint="write file:///FOLDER"
         )
-    return None
 
 
 def check_secret_url(url: Secret, where: str) -> None:

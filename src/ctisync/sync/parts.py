@@ -24,7 +24,6 @@ class Parts:
     `commands` is None if no Command Manager is configured. `check_time` raises FeedUnreachable once the time
     of the pass is over; long work in memory calls it. The steps fill `report`, from which history, metrics,
     hooks and ping are made after the pass.
-
     """
 
     consumer: Consumer

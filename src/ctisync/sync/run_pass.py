@@ -178,7 +178,7 @@ class _Pass:
         if isinstance(step, ApplyRange):
             self.parts.feed.prefetch(step.range)
         before = self.unlocked_state
-        self.writer = self.resources.enter_context(self.parts.store.writer(self.consumer))
+        self.writer = self._with_lease()
         if before.content and not self.writer.state.content:
             why = f"the content stored as {self.consumer.index} is not the one that the state names: "
             why += "another program has removed or replaced it"
@@ -245,28 +245,21 @@ class _Pass:
     def _report_matches(self) -> None:
         """Report to the watches what is new in the content. Without a lease, another pass may be at work,
         which does it then."""
-        state, consumer = self.state, self.consumer
-        is_here = state.index_elsewhere(consumer) is None and state.occupant is None
-        if not self.parts.watches or not is_here:
+        if not self.parts.watches or not self.state.is_shown_as(self.consumer):
             return
         from ctisync.sync.watches import has_due, report_matches
 
-        if not has_due(self.parts, state):
-            return
-        with suppress(AnotherPass):
-            if self.writer is None:
-                self.writer = self.resources.enter_context(self.parts.store.writer(consumer))
-            report_matches(self.parts, self.writer)
+        if has_due(self.parts, self.state):
+            with suppress(AnotherPass):
+                report_matches(self.parts, self._with_lease())
 
     def _fill_facts(self) -> ConfigurationError | None:
         """Fill the store's facts index, which never delays content, offset or command. What fails is logged,
         and the next pass goes on; returned is what only you can resolve."""
         try:
-            if self.writer is None:
-                if not self.parts.store.facts_behind(self.consumer):
-                    return None
-                self.writer = self.resources.enter_context(self.parts.store.writer(self.consumer))
-            filled = self.writer.fill_facts(self.parts.check_time)
+            if self.writer is None and not self.parts.store.facts_behind(self.consumer):
+                return None
+            filled = self._with_lease().fill_facts(self.parts.check_time)
         except AnotherPass as error:  # it fills the index itself
             self.parts.event("info", "facts-index-behind", why=error.message, hint=error.hint)
         except ConfigurationError as error:
@@ -281,6 +274,12 @@ class _Pass:
                     "info", "facts-index-filled", offset=self.state.offset, documents=filled.written
                 )
         return None
+
+    def _with_lease(self) -> Writer:
+        """The writer of this pass, which takes the lease if it has none."""
+        if self.writer is None:
+            self.writer = self.resources.enter_context(self.parts.store.writer(self.consumer))
+        return self.writer
 
     def _end(self, end: End) -> None:
         """Store the feed's answer if the lease was not needed. Remove a partial download, unless an

@@ -9,7 +9,7 @@ from typing import Final
 from ctisync.core.facts import facts_of_record
 from ctisync.core.scanner import TABLES, scanner_of
 from ctisync.core.state import ConsumerState
-from ctisync.core.watches import Due, Matches, Watch, begin, for_hook, moved
+from ctisync.core.watches import Collector, Due, Watch, begin, for_hook, moved
 from ctisync.ports import Inspection, Writer
 from ctisync.sync.parts import Parts
 
@@ -55,17 +55,17 @@ def _due(parts: Parts, writer: Writer, watches: Sequence[Watch], content: Inspec
         scanner = scanner_of(content.lookup(TABLES))
         watches = [watch.on_platform(scanner) for watch in watches]
     consumer, to = str(parts.consumer), writer.state.offset
-    matches = [Matches(watch, consumer, cursors[watch.name], to) for watch in watches]
+    collectors = [Collector(watch, consumer, cursors[watch.name], to) for watch in watches]
     for number, record in enumerate(content.scan(above=min(cursors[each.name].offset for each in watches))):
         facts = facts_of_record(record)
-        for each in matches:
+        for each in collectors:
             each.add(facts)
         if number % _KEEP_ALIVE_EVERY == 0:
             writer.keep_alive()
-    missing = content.missing({name for each in matches for name in each.reported})
-    for each in matches:
+    missing = content.missing({name for each in collectors for name in each.reported})
+    for each in collectors:
         each.add_missing(missing.intersection(each.reported))
-    return [each.due() for each in matches]
+    return [each.due() for each in collectors]
 
 
 def _deliver(parts: Parts, writer: Writer, due: Due) -> bool:

@@ -121,9 +121,8 @@ class Download:
         is_complete = self._is_complete(offer)
         if start == 0 and not is_complete:
             self.restart()
-            with atomic_write(
-                self.note, mode=0o600, unsynced=_ignore
-            ) as file:  # half a note could join parts of two files
+            # Half a note could join parts of two files.
+            with atomic_write(self.note, mode=0o600, unsynced=_ignore) as file:
                 file.write(msgspec.json.encode(offer))
         if start == 0 or self.offer.etag is None:  # else it is the rest of that file
             self.offer = offer

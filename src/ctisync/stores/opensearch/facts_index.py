@@ -192,5 +192,4 @@ def _filled_mark(index: Index, live: str) -> FactsMark | None:
 
 def _document(hit: Hit) -> Record:
     """The record with its document as the line."""
-    record = Record(hit.id, hit.version, bytes(hit.source))
-    return replace(record, line=document_of(record))
+    return replace(hit.record, line=document_of(hit.record))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync import hints
+from ctisync.core.model import Record
 from ctisync.errors import AccessRefused, StoreUnavailable
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import Shards
@@ -41,6 +42,11 @@ class Hit(msgspec.Struct, frozen=True):
     version: int = msgspec.field(name="_version", default=0)
     source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw(b""))
     sort: list[Any] = []
+
+    @property
+    def record(self) -> Record:
+        """The record that the document is; the search requested its version and its source."""
+        return Record(self.id, self.version, bytes(self.source))
 
 
 class _Total(msgspec.Struct, frozen=True):

@@ -72,7 +72,7 @@ class OpenSearchInspection:
     def scan(self, above: int = -1) -> Iterator[Record]:
         if self._point is not None:
             for hits in self._point.by_place(above):
-                yield from map(_record, hits)
+                yield from (hit.record for hit in hits)
 
     def names(self) -> Iterator[str]:
         if self._point is not None:
@@ -81,7 +81,7 @@ class OpenSearchInspection:
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         records = dict[str, Record]()
         for hits in self._hits(names, version=True):
-            records |= {hit.id: _record(hit) for hit in hits}  # a hit keeps the whole reply in memory
+            records |= {hit.id: hit.record for hit in hits}  # a hit keeps the whole reply in memory
         return records
 
     def missing(self, names: Collection[str]) -> set[str]:
@@ -198,10 +198,6 @@ def inspecting(client: Client, generations: Generations) -> Iterator[OpenSearchI
             holder = None if lease is None else describe(lease)
             yield OpenSearchInspection(client, generations, inventory, entry, point, holder)
             return
-
-
-def _record(hit: Hit) -> Record:
-    return Record(hit.id, hit.version, bytes(hit.source))
 
 
 def _is_same(before: StateEntry, after: StateEntry) -> bool:

@@ -91,13 +91,13 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def locked(name: str, folder: Path | None = None) -> Iterator[None]:
+def locked(name: str, folder: Path | None = None, *, wait: bool = True) -> Iterator[None]:
     """Holds a lock among all test runs of this user, or all runs with this `folder`. It ends with its
-    process."""
+    process. Raises BlockingIOError if it is not to `wait` and another run has the lock."""
     path = (folder or cache_folder()) / f"{name}.lock"
     lock = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(lock)

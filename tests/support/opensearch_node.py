@@ -73,15 +73,14 @@ def start_node(version: str, nodes: int = 1, *, measured: bool = False) -> Itera
             file = folder / f"node_{number}" / "config" / "opensearch.yml"
             file.parent.mkdir(parents=True)
             file.write_text(f"path.repo: [{folder / 'snapshots'}]\n")
-        with process.one_start_at_a_time():
-            cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
-            ports = process.free_ports(nodes)
-            command = process.command(version, jars, folder, cluster, ports, measured=measured)
-            ends.callback(process.stop, process.launch(command, folder))
-            urls = tuple(f"http://127.0.0.1:{port}" for port in ports)
-            client = ends.enter_context(httpx.Client(base_url=urls[0], trust_env=False, timeout=60))
-            node = OpenSearchNode(urls[0], version, urls, client)
-            _await_start(node, cluster, folder)
+        cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
+        ports = ends.enter_context(process.reserved_ports(nodes))
+        command = process.command(version, jars, folder, cluster, ports, measured=measured)
+        ends.callback(process.stop, process.launch(command, folder))
+        urls = tuple(f"http://127.0.0.1:{port}" for port in ports)
+        client = ends.enter_context(httpx.Client(base_url=urls[0], trust_env=False, timeout=60))
+        node = OpenSearchNode(urls[0], version, urls, client)
+        _await_start(node, cluster, folder)
         node.request("PUT", "/_cluster/settings", {"persistent": CLUSTER_SETTINGS})
         yield node
 
@@ -146,16 +145,15 @@ def restartable_nodes(
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
         nodes = []
-        with process.one_start_at_a_time():
-            for port in process.free_ports(count):
-                data = folder / str(port)
-                data.mkdir()
-                url = f"http://127.0.0.1:{port}"
-                client = ends.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
-                node = RestartableNode(version, data, client, port, cluster, measured=measured)
-                ends.callback(node.stop)
-                node.start()
-                nodes.append(node)
+        for port in ends.enter_context(process.reserved_ports(count)):
+            data = folder / str(port)
+            data.mkdir()
+            url = f"http://127.0.0.1:{port}"
+            client = ends.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
+            node = RestartableNode(version, data, client, port, cluster, measured=measured)
+            ends.callback(node.stop)
+            node.start()
+            nodes.append(node)
         nodes[0].node.request("GET", f"/_cluster/health?wait_for_nodes={count}&timeout=60s")
         nodes[0].node.request("PUT", "/_cluster/settings", {"persistent": CLUSTER_SETTINGS})
         yield nodes

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +26,6 @@ PORTS: Final = range(9210, 9300)
 # Not the TMPDIR of one run: runs that differ in it share the machine's ports all the same.
 _MACHINE_WIDE: Final = Path("/tmp")  # noqa: S108  # a lock file without content, never followed as a link
 _KEEPER: Final = Path(__file__).with_name("keeper.py")
-
-
-def one_start_at_a_time() -> AbstractContextManager[None]:
-    """Holds a lock, so that no other run takes a port between the search for it and the start of the
-    server."""
-    return locked(f"opensearch-ports-{os.getuid()}", _MACHINE_WIDE)
 
 
 def new_folder() -> Path:
@@ -96,12 +90,25 @@ def stop(keeper: subprocess.Popen[bytes]) -> None:
     keeper.wait(STOP_SECONDS)
 
 
-def free_ports(count: int) -> list[int]:
-    """So many consecutive ports without a listener."""
+@contextmanager
+def reserved_ports(count: int) -> Iterator[list[int]]:
+    """So many consecutive ports without a listener, which no other run takes while the block runs: not before
+    the server has started, and not while a test has stopped it.
+
+    Raises OpenSearchUnavailableError if there are none.
+    """
     for first in range(PORTS.start, PORTS.stop - count + 1):
         ports = list(range(first, first + count))
-        if all(_is_free(port) for port in ports):
-            return ports
+        with ExitStack() as reservations:
+            try:
+                for port in ports:
+                    name = f"ctisync-opensearch-{os.getuid()}-{port}"
+                    reservations.enter_context(locked(name, _MACHINE_WIDE, wait=False))
+            except BlockingIOError:
+                continue
+            if all(map(_is_free, ports)):
+                yield ports
+                return
     raise OpenSearchUnavailableError(
         f"No {count} free port(s) in a row for the OpenSearch of the tests in {PORTS.start}-{PORTS.stop - 1}."
     )

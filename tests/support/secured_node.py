@@ -137,20 +137,19 @@ def start_secured_node(settings: str = "") -> Iterator[SecuredNode]:
         authority = Authority(folder / "certs")
         admin = authority.issue("admin")
         _configure(folder / "node_1" / "config", plugin, authority, settings)
-        with process.one_start_at_a_time():
-            cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
-            [port] = process.free_ports(1)
-            command = process.command(
-                VERSION, jars, folder, cluster, [port],
-                "-pluginTypes", "org.opensearch.security.OpenSearchSecurityPlugin",
-            )  # fmt: skip
-            ends.callback(process.stop, process.launch(command, folder))
-            url = f"https://127.0.0.1:{port}"
-            client = ends.enter_context(
-                httpx.Client(base_url=url, verify=_as(authority, admin), trust_env=False, timeout=60)
-            )
-            node = SecuredNode(url, VERSION, (url,), client, authority, admin)
-            process.await_start(lambda: _is_up(node, cluster), f"OpenSearch {VERSION} at {url}", folder)
+        cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
+        [port] = ends.enter_context(process.reserved_ports(1))
+        command = process.command(
+            VERSION, jars, folder, cluster, [port],
+            "-pluginTypes", "org.opensearch.security.OpenSearchSecurityPlugin",
+        )  # fmt: skip
+        ends.callback(process.stop, process.launch(command, folder))
+        url = f"https://127.0.0.1:{port}"
+        client = ends.enter_context(
+            httpx.Client(base_url=url, verify=_as(authority, admin), trust_env=False, timeout=60)
+        )
+        node = SecuredNode(url, VERSION, (url,), client, authority, admin)
+        process.await_start(lambda: _is_up(node, cluster), f"OpenSearch {VERSION} at {url}", folder)
         node.request("PUT", "/_cluster/settings", {"persistent": CLUSTER_SETTINGS})
         yield node
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.opensearch_download import DISTRIBUTIONS, OpenSearchUnavailableError, class_path
 from tests.support.opensearch_node import OpenSearchNode, start_node
+from tests.support.opensearch_process import reserved_ports
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,13 @@ def test_a_full_disk_does_not_make_the_node_refuse_writes(opensearch_2: OpenSear
     opensearch_2.wipe()
     settings = opensearch_2.request("GET", "/_cluster/settings?flat_settings=true")
     assert settings["persistent"] == {"cluster.routing.allocation.disk.threshold_enabled": "false"}
+
+
+def test_the_port_of_a_server_that_a_test_has_stopped_goes_to_no_other_server() -> None:
+    with reserved_ports(1) as one, reserved_ports(2) as others:
+        assert not {*one} & {*others}
+    with reserved_ports(1) as again:
+        assert again == one
 
 
 @pytest.mark.own_server

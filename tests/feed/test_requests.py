@@ -252,12 +252,14 @@ def test_a_refusal_whose_text_cannot_be_read_is_one(sim: FeedSimulator, feed: Ct
     ("consumer", "hint"),
     [
         (Consumer("t1-iocs-5", "public-iocs-6"), "the feed has no t1-iocs-5/public-iocs-6"),
+        (Consumer(), "the feed has no vd_1.0.0/vd_4.8.0"),
         (Consumer("vd_1.0.0", "vd_4.9.0"), "no vd_1.0.0/vd_4.9.0 (usually vd_1.0.0/vd_4.8.0)"),
     ],
 )
 def test_the_hint_for_404_names_the_consumers_own_catalog(
-    make_feed: MakeFeed, consumer: Consumer, hint: str
+    sim: FeedSimulator, make_feed: MakeFeed, consumer: Consumer, hint: str
 ) -> None:
+    sim.fail("info", failures.refusal(404, "not here"))
     with pytest.raises(AccessRefused) as caught:
         make_feed(consumer=consumer).consumer_info()
     assert str(caught.value.hint).endswith(hint)

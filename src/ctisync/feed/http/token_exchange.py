@@ -40,7 +40,8 @@ _DEFAULT: Final = Consumer()
 
 def _api_hints(consumer: Consumer) -> dict[int, str]:
     """For a request of the API about this consumer."""
-    usual = f" (usually {_DEFAULT})" if consumer.context == _DEFAULT.context else ""
+    is_another = consumer.context == _DEFAULT.context and consumer.name != _DEFAULT.name
+    usual = f" (usually {_DEFAULT})" if is_another else ""
     return {
         401: f"{BAD_LOGIN}; {_OF_WAZUH_5}",
         403: f"{_NO_SUBSCRIPTION}; {_OF_WAZUH_5}",

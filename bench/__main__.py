@@ -10,6 +10,7 @@
     worst     what the fold of the worst replies within the limits costs
     search    search and match on an index; of the real feed's size with --records 300000: 15 minutes
     watch     updates with a watch and without
+    mirror    what a copy of a mirror folder carries, and what following it costs next to HTTP: 10 minutes
     against   passes next to those of another revision (--revision), in pairs
     quick     every bench, small: under two minutes
     guard     the same as quick, and 1 as exit code when a figure is beyond its limit
@@ -38,6 +39,7 @@ from bench.commands import (
     load_opensearch,
     load_sqlite,
     memory,
+    mirror,
     overlap,
     reading,
     scale,
@@ -78,6 +80,7 @@ LONG: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "worst": worst.measure,
     "search": searching.measure,
     "watch": watching.measure,
+    "mirror": mirror.measure,
     "against": against.measure,
 }
 """Part of no set: they take long, or a cluster, or keep this process on some of its cores."""

@@ -42,6 +42,7 @@ VARIABLE: Final = {
     r"process \d+": "process PID",
     r"ctisync \d+\.\d+\.\d+[\w.+]*": "ctisync VERSION",
     r"_\d{10}\.(zip|json)": r"_UNIXTIME.\1",
+    r"-[0-9a-f]{32}\.(zst|json)": r"-DIGEST.\1",
     r"_ssl\.c:\d+": "_ssl.c:LINE",
     r"-[0-9a-f]{12}-\d{14}-[0-9a-f]{8}": "-GENERATION",
     r"\[[\w-]+/[\w-]{22}\]": "[INDEX/UUID]",

@@ -8,14 +8,29 @@ from typing import Any, Final
 import pytest
 
 from ctisync.cli.app import command_line
-from tests.docs import page, recipes, situations_feed, situations_node, situations_pass, situations_sqlite
+from tests.docs import (
+    page,
+    recipes,
+    situations_feed,
+    situations_mirror,
+    situations_node,
+    situations_pass,
+    situations_sqlite,
+)
 from tests.docs.shell import ROOT
 from tests.docs.situations import RECIPES, SITUATIONS
 from tests.docs.stage import Stage, generalised
 from tests.support import feed_failures as failures
 from tests.support.figures import figure
 
-REGISTERED: Final = (situations_pass, situations_feed, situations_sqlite, situations_node, recipes)
+REGISTERED: Final = (
+    situations_pass,
+    situations_feed,
+    situations_mirror,
+    situations_sqlite,
+    situations_node,
+    recipes,
+)
 """Importing them fills the registries."""
 
 PAGE: Final = (ROOT / "docs" / "operations.md").read_text()

@@ -59,8 +59,12 @@ class Mirror:
         return copy
 
     def reader(self, root: Path | None = None) -> FolderFeed:
-        spool = SpoolFolder(self.home / "spool" / "a.lock", PassLimits(FakeClock()), KeptLog())
-        return FolderFeed(root or self.root, CONSUMER, spool)
+        return reader_of(self.home / "spool", root or self.root)
+
+
+def reader_of(spool: Path, root: Path) -> FolderFeed:
+    """Of the mirror folder `root`."""
+    return FolderFeed(root, CONSUMER, SpoolFolder(spool / "a.lock", PassLimits(FakeClock()), KeptLog()))
 
 
 Content = tuple[ConsumerInfo, list[Change], bytes]

@@ -24,7 +24,7 @@ def _command(*arguments: str, asks: str = "store") -> Command:
     return Command(lambda _: list(arguments), frozenset(asks.split()))
 
 
-def _with_snapshot(where: Callable[[Stage], str], *arguments: str, asks: str) -> Command:
+def _with(where: Callable[[Stage], str], *arguments: str, asks: str) -> Command:
     return Command(lambda stage: [*arguments, where(stage)], frozenset(asks.split()))
 
 
@@ -34,6 +34,10 @@ def _file(stage: Stage) -> str:
 
 def _url(stage: Stage) -> str:
     return stage.snapshot_url
+
+
+def _mirror(stage: Stage) -> str:
+    return str(stage.home / "mirror")
 
 
 COMMANDS: Final = {
@@ -47,15 +51,15 @@ COMMANDS: Final = {
     "export": _command("export"),
     "verify": _command("verify"),
     "verify --deep": _command("verify", "--deep", "--json"),
-    "verify --against FILE": _with_snapshot(_file, "verify", "--against", asks="store"),
-    "verify --against URL": _with_snapshot(_url, "verify", "--against", asks="store elsewhere"),
+    "verify --against FILE": _with(_file, "verify", "--against", asks="store"),
+    "verify --against URL": _with(_url, "verify", "--against", asks="store elsewhere"),
     "doctor": _command("doctor", asks="store feed manager"),
     "doctor --json": _command("doctor", "--json", asks="store feed manager"),
-    "init-snapshot --from FILE": _with_snapshot(_file, "init-snapshot", "--from", asks="store manager"),
-    "init-snapshot --from URL": _with_snapshot(
-        _url, "init-snapshot", "--from", asks="store manager elsewhere"
-    ),
+    "init-snapshot --from FILE": _with(_file, "init-snapshot", "--from", asks="store manager"),
+    "init-snapshot --from URL": _with(_url, "init-snapshot", "--from", asks="store manager elsewhere"),
     "sync --dry-run": _command("sync", "--dry-run", asks="store feed"),
+    "mirror --dry-run": _with(_mirror, "mirror", "--dry-run", asks="feed"),
+    "mirror": _with(_mirror, "mirror", asks="feed"),
     "forget --dry-run": _command("forget", "--consumer", "vd_4.8.0", "--dry-run"),
     "forget": _command("forget", "--consumer", "vd_4.8.0", "--yes"),
     "config show": _command("config", "show", asks=""),

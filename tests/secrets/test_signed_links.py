@@ -42,6 +42,7 @@ def test_neither_token_nor_signed_link_is_left_or_sent_elsewhere(
         ["init-snapshot", "-v"],
         ["sync", "-v"],
         ["sync", "--dry-run"],
+        ["mirror", str(stage.home / "mirror"), "-v"],
         ["status", "--remote"],
         ["doctor"],
         ["config", "show"],

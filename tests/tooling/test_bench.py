@@ -69,6 +69,15 @@ def test_updates_are_measured_with_a_watch_and_without(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_mirror_is_measured_by_what_is_carried_and_next_to_http(tmp_path: Path) -> None:
+    code, [result] = run_bench("mirror", tmp_path)
+    assert code == 0
+    assert result["sizes"]["90 days, files"] >= 17
+    assert 0 < result["sizes"]["week, MB"] < result["sizes"]["90 days, MB"]
+    assert result["figures"]["update, folder / HTTP"] > 0
+
+
+@pytest.mark.long
 def test_passes_are_measured_next_to_those_of_another_revision(tmp_path: Path) -> None:
     code, [result] = run_bench("against", tmp_path, "--revision", "HEAD")
     assert code == 0

@@ -1,0 +1,106 @@
+"""What the page shows of a mirror folder: not complete, damaged, older, of another history."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from tests.docs.situations import situation
+from tests.docs.stage import Printed, Stage
+from tests.support.feed_history import churn, populate
+
+MIRROR: Final = "/srv/cti"
+COPY: Final = "/media/stick/cti"
+CONSUMER: Final = "vd_1.0.0/vd_4.8.0"
+
+
+def mirror_of(stage: Stage) -> Path:
+    folder = stage.home / "srv"
+    stage.names[str(folder)] = MIRROR
+    return folder
+
+
+def copy_of(stage: Stage) -> Path:
+    """The folder on a stick, which is the feed from now on."""
+    copy = stage.home / "stick"
+    stage.names[str(copy)] = COPY
+    stage.environ["CTISYNC_CTI__URL"] = copy.as_uri()
+    return copy
+
+
+def publish(stage: Stage, **environ: str) -> None:
+    environ = {"CTISYNC_CTI__URL": stage.feed.url, "CTISYNC_MIRROR__SNAPSHOT_AGE": "0", **environ}
+    assert stage.run("mirror", "-q", str(mirror_of(stage)), **environ) == Printed(0, "")
+
+
+def carry(stage: Stage) -> Path:
+    """The copy has now what the mirror has. Returns the folder of the consumer."""
+    copy = copy_of(stage)
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(mirror_of(stage), copy, ignore=shutil.ignore_patterns(".ctisync"))
+    return copy / CONSUMER
+
+
+def follow(stage: Stage) -> Path:
+    """A content that is in step with a copy of the mirror; the newest copy has 30 changes more."""
+    publish(stage)
+    carry(stage)
+    assert stage.passes() == 0
+    churn(stage.feed.history, 30)
+    publish(stage)
+    return carry(stage)
+
+
+@situation("mirror-incomplete")
+def _(stage: Stage) -> Printed:
+    for path in follow(stage).glob("c-*"):
+        path.unlink()
+    return stage.run("sync", "-q")
+
+
+@situation("mirror-damaged")
+def _(stage: Stage) -> Printed:
+    for path in follow(stage).glob("c-*"):
+        path.write_bytes(bytes(path.stat().st_size))
+    return stage.run("sync", "-q")
+
+
+@situation("mirror-older")
+def _(stage: Stage) -> Printed:
+    publish(stage)
+    old = carry(stage).parents[1]
+    old = old.rename(stage.home / "old")
+    follow(stage)
+    assert stage.passes() == 0
+    shutil.rmtree(copy_of(stage))
+    old.rename(copy_of(stage))
+    return stage.run("sync", "-q")
+
+
+@situation("mirror-history")
+def _(stage: Stage) -> Printed:
+    follow(stage)
+    assert stage.passes() == 0
+    stage.feed.history.edit(stage.feed.history.last_offset, inserted_at="2026-11-30T00:00:00Z")
+    shutil.rmtree(mirror_of(stage))
+    publish(stage)
+    carry(stage)
+    return stage.run("sync", "-q")
+
+
+@situation("mirror-gap")
+def _(stage: Stage) -> Printed:
+    follow(stage)
+    churn(stage.feed.history, 2500, seed=2)
+    stage.feed.publish_snapshot()
+    publish(stage, CTISYNC_MIRROR__KEEP_SNAPSHOTS="1", CTISYNC_MIRROR__KEEP_CHANGES="0")
+    carry(stage)
+    return stage.run("update", "-q")
+
+
+@situation("mirror-went-back")
+def _(stage: Stage) -> Printed:
+    publish(stage)
+    stage.feed.reset()
+    populate(stage.feed.history, 5)
+    stage.feed.publish_snapshot()
+    return stage.run("mirror", "-q", str(mirror_of(stage)))

@@ -99,11 +99,12 @@ def _cti(
 
 @contextmanager
 def _opened_folder(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator[Feed]:
-    from ctisync.feed.folder import FolderFeed
+    from ctisync.feed.mirror import MirrorFeed
+    from ctisync.feed.mirror_files import LocalFiles
     from ctisync.feed.snapshot.spool import SpoolFolder
 
     spool = SpoolFolder(lock_path(settings, consumer), _pass_limits(settings, consumer, clock), log)
-    yield FolderFeed(Path(url2pathname(urlsplit(settings.cti.url).path)), consumer, spool)
+    yield MirrorFeed(LocalFiles(Path(url2pathname(urlsplit(settings.cti.url).path))), consumer, spool)
 
 
 FEEDS: Final[dict[str, Callable[[Settings, Consumer, Clock, Log], AbstractContextManager[Feed]]]] = {

@@ -129,7 +129,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "_unfit_offsets": ("the feed has begun anew", LIMIT, MIRROR, MIRROR),
     "_Pass._check_history": (MIRROR,),
     "_mirror": (FEED_WELL,),
-    "FolderFeed._errors": (LOOK, LOOK),
+    "LocalFiles.opened": (LOOK, LOOK),
     "MirrorFolder._errors": (MIRROR, ROOM),
     "bad_end": (
         "a range that cannot be",

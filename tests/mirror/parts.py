@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange
-from ctisync.feed.folder import FolderFeed
 from ctisync.feed.http.budget import PassLimits
+from ctisync.feed.mirror import MirrorFeed
+from ctisync.feed.mirror_files import LocalFiles
 from ctisync.feed.snapshot.spool import SpoolFolder
 from ctisync.mirror.publish import Publisher
 from ctisync.settings import CtiSettings, Settings
@@ -58,19 +59,21 @@ class Mirror:
         shutil.copytree(self.root, copy, ignore=shutil.ignore_patterns(".ctisync"))
         return copy
 
-    def reader(self, root: Path | None = None) -> FolderFeed:
+    def reader(self, root: Path | None = None) -> MirrorFeed:
         return reader_of(self.home / "spool", root or self.root)
 
 
-def reader_of(spool: Path, root: Path) -> FolderFeed:
+def reader_of(spool: Path, root: Path) -> MirrorFeed:
     """Of the mirror folder `root`."""
-    return FolderFeed(root, CONSUMER, SpoolFolder(spool / "a.lock", PassLimits(FakeClock()), KeptLog()))
+    return MirrorFeed(
+        LocalFiles(root), CONSUMER, SpoolFolder(spool / "a.lock", PassLimits(FakeClock()), KeptLog())
+    )
 
 
 Content = tuple[ConsumerInfo, list[Change], bytes]
 
 
-def read_all(feed: FolderFeed) -> Content:
+def read_all(feed: MirrorFeed) -> Content:
     """All that the mirror has."""
     info = feed.consumer_info()
     assert info.mirror is not None

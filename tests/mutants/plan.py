@@ -43,6 +43,8 @@ TESTS: Final[dict[str, Stages]] = {
     "Scanner": (("tests/unit/test_scanner.py",),),
     "Conditions": (("tests/unit/test_conditions.py",),),
     "Manifest": (("tests/unit/test_mirror_manifest.py",),),
+    "Publication": (("tests/mirror/test_hostile.py",),),
+    "unpacked": (("tests/mirror/test_hostile.py", "tests/mirror/test_publishing.py"),),
     "Watch": (("tests/unit/test_watches.py",), ("tests/crash/test_watches.py",)),
     "report_matches": (("tests/crash/test_watches.py",),),
     "conditions_of": (("tests/unit/test_terms.py",),),

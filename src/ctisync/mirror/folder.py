@@ -26,12 +26,11 @@ from ctisync.core.manifest import (
     MirrorFile,
     WrongMirror,
     encoded,
-    head_of,
     manifest_name,
-    manifest_of,
     safe_name,
 )
 from ctisync.core.model import Consumer, Moment
+from ctisync.core.publication import publication
 from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
 from ctisync.escaping import quoted
@@ -90,14 +89,13 @@ class MirrorFolder:
     def manifest(self) -> Manifest | None:
         """The published one; None before the first."""
         with self._errors():
-            try:
-                head = head_of((self.path / HEAD).read_bytes())
-            except FileNotFoundError:
+            if not (self.path / HEAD).exists():
                 return None
-            text = (self.path / head.manifest.name).read_bytes()
-            if hashlib.sha256(text).hexdigest() != head.manifest.sha256:
-                raise WrongMirror(f"{head.manifest.name} is damaged")
-            return manifest_of(text, str(self._consumer))
+            return publication(self._read, str(self._consumer)).manifest
+
+    def _read(self, name: str, most: int) -> bytes:
+        with (self.path / name).open("rb") as file:
+            return file.read(most + 1)
 
     def has(self, names: Collection[str]) -> bool:
         """Whether these files are there."""

@@ -4,7 +4,6 @@ Until the head is replaced, readers have the last state. A pass that was interru
 manifest, and the next pass goes on there.
 """
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from ctisync.core import wire
 from ctisync.core.manifest import (
     FORMAT,
     GRID,
-    LONGEST_SEGMENT,
     Edge,
     Keep,
     Manifest,
@@ -24,22 +22,20 @@ from ctisync.core.manifest import (
     Segment,
     base,
     edge,
-    edges,
     full,
     is_due,
     pieces,
     pruned,
-    segment_name,
     snapshot_name,
 )
 from ctisync.core.model import ChangeMark, Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.segment import packed
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, ReplyTooLarge, SnapshotRefused
 from ctisync.mirror.folder import MirrorFolder, Notes
 from ctisync.mirror.source import MirrorSource, OriginalSnapshot
 from ctisync.ports import Clock, Log
 
-_LEVEL: Final = 9
 _DRAFT_EVERY: Final = 50
 """Segments: what is requested again after an interruption."""
 
@@ -229,26 +225,8 @@ class Publisher:
             return self._changes(half) + self._changes(OffsetRange(half.to, offsets.to))
 
     def _add_segment(self, offsets: OffsetRange, changes: list[tuple[ChangeMark, bytes]]) -> Segment:
-        import zstandard
-
-        text = b"".join(line + b"\n" for _, line in changes)
-        if len(text) > LONGEST_SEGMENT:
-            raise FeedRefused(f"changes {offsets} have {len(text)} bytes, more than a mirror takes")
-        packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(text)
-        digest = hashlib.sha256(packed).hexdigest()
-        first, last = edges([(mark.offset, mark.inserted_at) for mark, _ in changes])
-        segment = Segment(
-            name=segment_name(offsets, digest),
-            size=len(packed),
-            sha256=digest,
-            after=offsets.after,
-            to=offsets.to,
-            raw_size=len(text),
-            count=len(changes),
-            first=first,
-            last=last,
-        )
-        self.folder.add(segment.name, packed)
+        segment, content = packed(offsets, changes)
+        self.folder.add(segment.name, content)
         return segment
 
     def _publish(self, draft: Manifest) -> None:

@@ -9,7 +9,7 @@ _WITH_CONSUMER: Final = frozenset(
     (
         *("sync", "update", "init-snapshot", "status", "export", "show", "search", "match"),
         "watch test",
-        "mirror",
+        *("mirror", "bundle", "import"),
         *("verify", "history", "log", "doctor"),
     )
 )
@@ -44,6 +44,20 @@ def command(name: str, *options: str) -> str:
 def load_anew(*options: str) -> str:
     """The first command loads the snapshot, the second applies the changes after it."""
     return f"{command('init-snapshot', *options)} && {command('sync', *options)}"
+
+
+def load_mirror(bundle: str | None) -> str:
+    """Load the snapshot of another mirror, or of that bundle."""
+    if bundle is None:
+        return f"{load_anew()} (loads the mirror's snapshot)"
+    return f"{command('import', f'{quoted(bundle)} --init')} (loads the bundle's snapshot)"
+
+
+def carry_more(bundle: str | None, offset: int) -> str:
+    """Bring what a content at this offset needs: more than the mirror, or the bundle, has."""
+    if bundle is None:
+        return f"copy a newer mirror, or: {load_mirror(None)}"
+    return f"on the host of the mirror: ctisync bundle DIR --since {offset or 'none'} --output FILE"
 
 
 def replace(consumer: object, *options: str) -> str:

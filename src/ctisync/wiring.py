@@ -6,6 +6,7 @@ Each adapter imports its libraries itself, so that `status` on SQLite loads no H
 import hashlib
 import math
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timedelta
@@ -25,14 +26,17 @@ from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock, Feed, Inspection, Log, SnapshotFile, Store
 from ctisync.settings import Settings
+from ctisync.system.files import STDOUT, open_any, open_own
 from ctisync.system.folders import folder_risk, nearest
 from ctisync.system.locks import host_lock, lock_beside, lock_for_server
+from ctisync.system.process import standard_input
 from ctisync.urls import Secret, origin_of
 
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
     from ctisync.feed.client import CtiFeed
     from ctisync.feed.http.budget import PassLimits
+    from ctisync.feed.mirror_files import LocalFiles
     from ctisync.feed.plans import ConsoleApi
     from ctisync.mirror.publish import Publisher
     from ctisync.search.file import IndexFile
@@ -107,12 +111,38 @@ def _opened_folder(settings: Settings, consumer: Consumer, clock: Clock, log: Lo
     yield MirrorFeed(LocalFiles(Path(url2pathname(urlsplit(settings.cti.url).path))), consumer, spool)
 
 
+@contextmanager
+def _opened_bundle(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator[Feed]:
+    """A bundle that is a regular file is read where it is, another one from a copy in the spool."""
+    from ctisync.feed.mirror import MirrorFeed
+    from ctisync.feed.snapshot.spool import SpoolFolder
+    from ctisync.feed.tar_files import TarFiles
+
+    path = Path(url2pathname(urlsplit(settings.cti.url).path))
+    spool = SpoolFolder(lock_path(settings, consumer), _pass_limits(settings, consumer, clock), log)
+    with ExitStack() as opened:
+        file = standard_input() if path == STDOUT else opened.enter_context(open_any(path))
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            copy = spool.store_stream(file, str(path))
+            file = opened.enter_context(open_own(copy.path))
+            copy.discard()  # it stays until it is closed
+        yield MirrorFeed(TarFiles(file, str(path)), consumer, spool)
+
+
 FEEDS: Final[dict[str, Callable[[Settings, Consumer, Clock, Log], AbstractContextManager[Feed]]]] = {
     "http": _opened_cti,
     "https": _opened_cti,
     "file": _opened_folder,
+    "bundle": _opened_bundle,
 }
-"""What opens a feed, by the scheme of its address. The settings have no address with another scheme."""
+"""What opens a feed, by the scheme of its address. The settings have no address of a bundle: `import` has."""
+
+
+def mirror_files(root: Path) -> "LocalFiles":
+    """The files of the mirror folder `root`."""
+    from ctisync.feed.mirror_files import LocalFiles
+
+    return LocalFiles(root)
 
 
 @contextmanager

@@ -37,6 +37,8 @@ ARGUMENTS: Final = {
     "match": ["packages.txt", "--os", "debian:12"],
     "watch test": ["our edge"],
     "mirror": ["folder"],
+    "bundle": ["folder", "--since", "none", "--output", "made.tar"],
+    "import": ["bundle.tar"],
 }
 """Without which the command makes no sense."""
 
@@ -101,6 +103,40 @@ def another_publisher(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -
 def folder_is_a_file(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
     (ctisync.home / "folder").touch()
     return ctisync.run(*words).returncode
+
+
+def mirror_damaged(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    assert ctisync.run("mirror", "folder").returncode == 0
+    for snapshot in (ctisync.home / "folder").rglob("s-*"):
+        snapshot.write_bytes(b"")
+    return ctisync.run(*words).returncode
+
+
+def with_bundle(play: Play) -> Play:
+    """A bundle is there, and the content is empty."""
+
+    def played(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+        assert ctisync.run("mirror", "folder").returncode == 0
+        made = ctisync.run("bundle", "folder", "--since", "none", "--output", "bundle.tar")
+        assert made.returncode == 0
+        return play(ctisync, feed, words)
+
+    return played
+
+
+def bundle_damaged(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    (ctisync.home / "bundle.tar").write_bytes(b"")
+    return ctisync.run(*words).returncode
+
+
+def first_command_refused(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    with CommandManagerStandIn() as manager:
+        manager.fail(500, times=9)
+        return ctisync.run(*words, CTISYNC_COMMAND_MANAGER__URL=manager.url).returncode
+
+
+def first_hook_failed(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    return ctisync.run(*words, CTISYNC_HOOKS__ON_UPDATE='["false"]').returncode
 
 
 def feed_away(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
@@ -204,6 +240,12 @@ OTHERWISE: Final[dict[tuple[str, int], Play]] = {
     ("demo", 4): another_demo,
     ("mirror", 4): another_publisher,
     ("mirror", 7): folder_is_a_file,
+    ("bundle", 6): mirror_damaged,
+    ("import", 4): with_bundle(another_pass),
+    ("import", 6): bundle_damaged,
+    ("import", 7): with_bundle(store_away),
+    ("import", 8): with_bundle(first_command_refused),
+    ("import", 11): with_bundle(first_hook_failed),
     ("demo", 7): store_read_only,
     ("search", 12): records_match,
     ("match", 12): records_match,

@@ -129,6 +129,10 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "_unfit_offsets": ("the feed has begun anew", LIMIT, MIRROR, MIRROR),
     "_Pass._check_history": (MIRROR,),
     "_mirror": (FEED_WELL,),
+    "_offset": (HELP,),
+    "_check_changes": (MIRROR,),
+    "import_": (HELP, HELP),
+    "_readable": (LOOK,),
     "LocalFiles.opened": (LOOK, LOOK),
     "MirrorFolder._errors": (MIRROR, ROOM),
     "bad_end": (

@@ -104,3 +104,28 @@ def _(stage: Stage) -> Printed:
     populate(stage.feed.history, 5)
     stage.feed.publish_snapshot()
     return stage.run("mirror", "-q", str(mirror_of(stage)))
+
+
+def bundle_of(stage: Stage, since: str) -> Path:
+    """A bundle of what the mirror has, in the folder of the situation."""
+    file = stage.home / "next.tar"
+    stage.names[str(file)] = "/media/stick/next.tar"
+    call = ("bundle", str(mirror_of(stage)), "--since", since, "--output", str(file), "-q")
+    assert stage.run(*call) == Printed(0, "")
+    return file
+
+
+@situation("bundle-gap")
+def _(stage: Stage) -> Printed:
+    follow(stage)
+    churn(stage.feed.history, 2500, seed=2)
+    publish(stage)
+    return stage.run("import", "-q", str(bundle_of(stage, "1903000")))
+
+
+@situation("bundle-damaged")
+def _(stage: Stage) -> Printed:
+    follow(stage)
+    file = bundle_of(stage, "1901695")
+    file.write_bytes(file.read_bytes()[:-2000])
+    return stage.run("import", "-q", str(file))

@@ -44,9 +44,20 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield host
 
 
+def pack(stage: Stage) -> None:
+    """The mirror and the bundles that the examples name."""
+    mirror = str(stage.home / "srv")
+    assert stage.run("mirror", mirror).code == 0
+    for name in ("first.tar", "next.tar"):
+        assert stage.run("bundle", mirror, "--since", "none", "--output", name).code == 0
+
+
 @pytest.mark.parametrize("path", HELP_TEXTS, ids=lambda path: f"ctisync {path}".strip())
 def test_each_example_does_what_it_says(stage: Stage, path: str) -> None:
     on_path = path_with(tools(stage.home / "bin", "tests.docs.hurried"))
+    if path in ("bundle", "import"):
+        pack(stage)
     for example in HELP_TEXTS[path].examples:
-        ended = run(example.typed, {**stage.environ, "PATH": on_path}, stage.home)
+        typed = example.typed.replace("/srv/cti", str(stage.home / "srv"))
+        ended = run(typed, {**stage.environ, "PATH": on_path}, stage.home)
         assert ended.returncode == example.code, f"{example.typed}\n{ended.stdout}{ended.stderr}"

@@ -43,6 +43,7 @@ TESTS: Final[dict[str, Stages]] = {
     "Scanner": (("tests/unit/test_scanner.py",),),
     "Conditions": (("tests/unit/test_conditions.py",),),
     "Manifest": (("tests/unit/test_mirror_manifest.py",),),
+    "part": (("tests/mirror/test_hostile_bundles.py", "tests/mirror/test_bundles.py"),),
     "Publication": (("tests/mirror/test_hostile.py",),),
     "unpacked": (("tests/mirror/test_hostile.py", "tests/mirror/test_publishing.py"),),
     "Watch": (("tests/unit/test_watches.py",), ("tests/crash/test_watches.py",)),

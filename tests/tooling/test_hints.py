@@ -21,6 +21,7 @@ OURS: Final = {
     "' or '.join(OUR_INDICES)": "names of our own",
     "hints.load_anew()": "a text of our own",
     "hints.replace(consumer)": "the same, quoted there",
+    "_again(root, 'none')": "the same",
     "policy.mode": "a subcommand",
     "status": "what `hints.command` writes",
     "then_sync()": "the same",

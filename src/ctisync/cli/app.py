@@ -34,6 +34,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "match": "ctisync.commands.match",
     "watch": "ctisync.commands.watch",
     "mirror": "ctisync.commands.mirror",
+    "bundle": "ctisync.commands.bundles",
+    "import": "ctisync.commands.bundles",
     "verify": "ctisync.commands.verify",
     "history": "ctisync.commands.history",
     "log": "ctisync.commands.records",

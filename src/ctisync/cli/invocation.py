@@ -95,7 +95,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     `consumers`: those that it is about, in the order in which it takes them; `named`: whether the command
     line names them. For commands with passes: `policy` is what a pass may do, `metrics` the file for metrics,
     and `option` belongs to the name of the command that other passes and `status` show, as in
-    "ctisync init-snapshot --from".
+    "ctisync init-snapshot --from". `subcommand`: its name, if that is not the mode of its passes.
     """
 
     settings: Settings
@@ -106,6 +106,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     metrics: Path | None = None
     option: str = ""
+    subcommand: str = ""
 
     @classmethod
     def of(cls, settings: Settings, mode: Mode, clock: Clock, console: Console) -> "Invocation":
@@ -120,7 +121,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def command(self) -> str:
         """The name of a command with passes: "ctisync sync"."""
-        return " ".join(filter(None, ("ctisync", self.policy.mode, self.option)))
+        return " ".join(filter(None, ("ctisync", self.subcommand or self.policy.mode, self.option)))
 
     def only_consumer(self, why: str) -> Consumer:
         """The consumer of a command that takes only one. `why` begins the message of the UsageError for

@@ -6,7 +6,7 @@ nothing is there that is not read.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -253,6 +253,17 @@ def base(snapshots: Sequence[MirroredSnapshot]) -> int:
     highest line of its snapshot, another at the snapshot's offset."""
     lowest = min((min(each.offset, each.highest) for each in snapshots), default=0)
     return lowest - lowest % GRID
+
+
+def available(manifest: Manifest, has: Callable[[str], bool]) -> tuple[int, MirroredSnapshot | None]:
+    """Of a mirror that has only a part of its files: the offset after which it has all changes, and its
+    newest snapshot. `has`: whether it has the file of this name."""
+    floor = manifest.last_offset
+    for segment in reversed(manifest.segments):
+        if not has(segment.name):
+            break
+        floor = segment.after
+    return floor, next((each for each in reversed(manifest.snapshots) if has(each.name)), None)
 
 
 def pieces(after: int, to: int) -> Iterator[OffsetRange]:

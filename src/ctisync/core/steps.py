@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Policy(msgspec.Struct, frozen=True):
     `tolerate_cooldown`: a pass that a cool-down ends is a success, until the content is older than
     `stale_after`. `server`: the feed, as a cool-down names it. `now`: ignore a cool-down. `cooldowns`: False
     ignores cool-downs and begins none. `keep`: cancel a requested initialisation. `replace`: an
-    initialisation may take the index from another consumer.
+    initialisation may take the index from another consumer. `bundle`: the file that is the feed.
     """
 
     mode: Mode = "sync"
@@ -48,6 +48,7 @@ class Policy(msgspec.Struct, frozen=True):
     cooldowns: bool = True
     keep: bool = False
     replace: bool = False
+    bundle: str | None = None
 
     def cooldown_of(self, state: ConsumerState, now: datetime) -> Cooldown | None:
         """The cool-down that applies to this pass, if any."""
@@ -131,8 +132,6 @@ class End(msgspec.Struct, frozen=True):
     why: str
 
 
-_NO_SNAPSHOT: Final = End("no-snapshot", "the feed offers no snapshot yet")
-
 Step = Settle | RecordRequest | SendCommand | AskFeed | Initialise | ApplyRange | End
 
 
@@ -196,7 +195,7 @@ def _content_step(at: Situation, info: ConsumerInfo) -> Step:
         if at.so_far.initialised:
             return End("initialised", f"the content is at the snapshot's offset {state.offset}")
         if at.snapshot is None:
-            return _NO_SNAPSHOT
+            return _no_snapshot(info)
         return Initialise(at.snapshot, "requested with init-snapshot")
     if state.stored_for not in (None, at.consumer):
         return End("settings", _settings_differ(state.stored_for, at.consumer))
@@ -253,7 +252,7 @@ def _first_initialisation(at: Situation) -> Step:
     if at.snapshot is None:
         if failed is not None:
             return End("blocked", _blocked(failed) + "; the feed offers no snapshot to start again from")
-        return _NO_SNAPSHOT
+        return _no_snapshot(at.info)
     if not state.content and state.snapshot_offset is not None:
         return Initialise(at.snapshot, "the stored content is gone")
     if failed is not None:
@@ -270,6 +269,14 @@ def _feed_went_back(at: Situation, last_offset: int) -> Step:
         f"the feed went back: its last offset is {last_offset}, the content is at "
         f"{at.state.range_to or at.state.offset}",
     )
+
+
+def _no_snapshot(info: ConsumerInfo | None) -> End:
+    """The feed will have one. A mirror has one from its begin on, so this is a part of one."""
+    if info is None or info.mirror is None:
+        return End("no-snapshot", "the feed offers no snapshot yet")
+    floor = info.mirror.floor
+    return End("below-floor", f"a snapshot is needed, and the mirror has only the changes after {floor}")
 
 
 def _below_floor(at: Situation, floor: int) -> Initialise | End:

@@ -8,6 +8,7 @@ may have been pruned since the head was read, so the head is read again.
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import BinaryIO, Final, NamedTuple, cast
 
 from ctisync.core import json_text, wire
@@ -20,6 +21,7 @@ from ctisync.core.manifest import (
     MirroredSnapshot,
     Segment,
     WrongMirror,
+    available,
     safe_name,
 )
 from ctisync.core.model import Change, Consumer, ConsumerInfo, Mirrored, OffsetRange, Snapshot
@@ -80,14 +82,14 @@ class MirrorFeed:
     def consumer_info(self) -> ConsumerInfo:
         self._loaded = None
         manifest = self._manifest
-        newest = manifest.snapshots[-1]
+        floor, newest = available(manifest, partial(self._files.has, self._folders))
         public = manifest.feed.get("is_public")
         return ConsumerInfo(
             manifest.last_offset,
-            Snapshot(newest.name, newest.offset),
+            None if newest is None else Snapshot(newest.name, newest.offset),
             public if isinstance(public, bool) else None,
             wire.identity(manifest.feed),
-            Mirrored(manifest.checked_at, manifest.floor),
+            Mirrored(manifest.checked_at, floor),
         )
 
     def changes(self, offsets: OffsetRange) -> list[Change]:

@@ -23,6 +23,9 @@ class MirrorFiles(Protocol):
         """Yields a stream of the file. Raises, also in the block: FeedUnreachable if the file is not there,
         FeedRefused if it cannot be read."""
 
+    def has(self, folders: Folders, name: str) -> bool:
+        """False only if it is sure, without a look, that the file is not there."""
+
     def place(self, folders: Folders) -> str:
         """For messages."""
 
@@ -55,6 +58,9 @@ class LocalFiles:
                 f"the mirror {folder} cannot be read: {place}: {error.strerror}",
                 hint=f"ls -l {quoted(folder)}",
             ) from None
+
+    def has(self, folders: Folders, name: str) -> bool:
+        return True
 
     def place(self, folders: Folders) -> str:
         return str(self._root.joinpath(*folders))

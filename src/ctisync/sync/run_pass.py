@@ -171,7 +171,7 @@ class _Pass:
             raise FeedRefused(
                 f"{self.consumer}: the mirror has another history than the content at offset {state.offset}; "
                 "nothing was changed",
-                hint=f"{hints.load_anew()} (loads the mirror's snapshot)",
+                hint=hints.load_mirror(self.parts.policy.bundle),
             )
 
     def _take_lease(self, step: Step) -> None:
@@ -350,7 +350,7 @@ def _or_keep(hint: str | None, state: ConsumerState) -> str | None:
     return give_up if hint is None else f"{hint}; {give_up}"
 
 
-def _unfit_offsets(why: str, outcome: str, policy: Policy) -> FeedRefused:
+def _unfit_offsets(why: str, outcome: str, policy: Policy, offset: int) -> FeedRefused:
     """The offsets of feed and content do not fit together."""
     if outcome == "went-back":
         hint = f'{hints.load_anew()} (loads the feed\'s snapshot again; or set on_feed_reset = "init")'
@@ -359,7 +359,7 @@ def _unfit_offsets(why: str, outcome: str, policy: Policy) -> FeedRefused:
     elif policy.mode == "update":
         hint = f"{hints.command('sync')} (sync can initialise, update cannot)"
     else:
-        hint = f"copy a newer mirror, or: {hints.load_anew()} (loads the mirror's snapshot)"
+        hint = hints.carry_more(policy.bundle, 0 if policy.mode == "init-snapshot" else offset)
     return FeedRefused(f"{why}; nothing was changed", hint=hint)
 
 
@@ -370,7 +370,7 @@ def bad_end(
     why = f"{consumer}: {end.why}"
     match end.outcome:
         case "went-back" | "below-floor" | "too-far":
-            return _unfit_offsets(why, end.outcome, policy)
+            return _unfit_offsets(why, end.outcome, policy, state.offset)
         case "state-wrong":
             return errors.StoreUnavailable(why, hint=f"{hints.load_anew()} (loads the content again)")
         case "settings":

@@ -40,6 +40,16 @@ def _mirror(stage: Stage) -> str:
     return str(stage.home / "mirror")
 
 
+def _bundle(stage: Stage) -> str:
+    """One that is there."""
+    file = stage.home / "bundle.tar"
+    if not file.exists():
+        assert stage.ctisync.run("mirror", _mirror(stage)).returncode == 0
+        made = stage.ctisync.run("bundle", _mirror(stage), "--since", "none", "--output", str(file))
+        assert made.returncode == 0
+    return str(file)
+
+
 COMMANDS: Final = {
     "sync": _command("sync", asks="store feed manager"),
     "update": _command("update", asks="store feed manager"),
@@ -60,6 +70,7 @@ COMMANDS: Final = {
     "sync --dry-run": _command("sync", "--dry-run", asks="store feed"),
     "mirror --dry-run": _with(_mirror, "mirror", "--dry-run", asks="feed"),
     "mirror": _with(_mirror, "mirror", asks="feed"),
+    "import": _with(_bundle, "import", asks="store manager"),
     "forget --dry-run": _command("forget", "--consumer", "vd_4.8.0", "--dry-run"),
     "forget": _command("forget", "--consumer", "vd_4.8.0", "--yes"),
     "config show": _command("config", "show", asks=""),

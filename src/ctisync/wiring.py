@@ -12,8 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -108,7 +107,7 @@ def _opened_folder(settings: Settings, consumer: Consumer, clock: Clock, log: Lo
     from ctisync.feed.snapshot.spool import SpoolFolder
 
     spool = SpoolFolder(lock_path(settings, consumer), _pass_limits(settings, consumer, clock), log)
-    yield MirrorFeed(LocalFiles(Path(url2pathname(urlsplit(settings.cti.url).path))), consumer, spool)
+    yield MirrorFeed(LocalFiles(Path(unquote(urlsplit(settings.cti.url).path))), consumer, spool)
 
 
 @contextmanager

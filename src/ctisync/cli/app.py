@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Annotated, Any, Final
 
 import typer
@@ -177,6 +177,7 @@ def _versions() -> Iterator[str]:
     """Those that a bug report needs, one per line; last the libraries that ctisync requires."""
     import platform
     import sqlite3
+    from importlib import metadata
 
     yield f"ctisync {__version__}"
     yield f"Python {platform.python_version()}"

@@ -9,7 +9,6 @@ import os.path
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -152,6 +151,8 @@ def _inner_names(context: Any) -> list[str]:
 
 def _manual() -> Path:
     """The manual page: in `docs` of a clone, or where the installer put it."""
+    from importlib import metadata
+
     paths = [_OF_A_CLONE]
     with suppress(metadata.PackageNotFoundError):  # it runs from its sources
         paths += [

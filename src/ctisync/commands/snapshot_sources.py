@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from ctisync import hints
 from ctisync.cli.invocation import Invocation
@@ -74,7 +73,7 @@ def snapshot_sources(
     what is wanted, or if nothing is at `location`, and SnapshotRefused for a manifest that cannot be used.
     """
     if location.startswith("file:///"):
-        location = url2pathname(urlsplit(location).path)
+        location = unquote(urlsplit(location).path)
     if _is_remote(location):
         return []
     if not location:

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Self
-from urllib.parse import quote, urlsplit
-from urllib.request import url2pathname
+from urllib.parse import quote, unquote, urlsplit
 
 from ctisync import hints
 from ctisync.core import json_text, wire
@@ -161,7 +160,7 @@ class CtiFeed:
         """See `ports.Feed.fetch_from`: http, https or file. Redirects may lead anywhere."""
         address = origin(url)
         if address.scheme == "file":
-            return open_file(Path(url2pathname(urlsplit(url).path)), self._pass_limits)
+            return open_file(Path(unquote(urlsplit(url).path)), self._pass_limits)
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(
                 f"{shown(url)!r} is not an http, https or file address", hint="pass a file, or an address"

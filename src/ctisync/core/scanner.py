@@ -128,15 +128,19 @@ class Scanner:
         self._platforms = as_object(mapping.get("platformEquivalence"))
         self._majors = as_object(mapping.get("majorVersionEquivalence"))
         self._cpes = as_object(payloads.get("OSCPE-GLOBAL"))
-        self._translations: list[_Compiled] = []
+        self._translations: dict[str, list[_Compiled]] = {}
+        """By platform."""
         self._unread: dict[str, list[str]] = {}
         for name, payload in sorted(payloads.items()):
             if name.startswith(TRANSLATIONS) and isinstance(payload, dict):
                 translation = as_struct(payload, _Translation)
                 try:
-                    self._translations.append(_compiled(translation))
+                    compiled = _compiled(translation)
                 except _Unreadable:
                     self._unread[name] = translation.target
+                    continue
+                for target in dict.fromkeys(translation.target):
+                    self._translations.setdefault(target, []).append(compiled)
 
     def sources(self, package: Package, platform: Platform) -> list[Source]:
         """Where the package is looked up: in the source of its format, of its origin, or of its vendor on
@@ -205,8 +209,8 @@ class Scanner:
                 version=translation.version_in(package.name) or each.version or package.version,
                 vendor=each.vendor or package.vendor,
             )
-            for translation in self._translations
-            if translation.fits(package, platform)
+            for translation in self._translations.get(platform.platform, ())
+            if translation.fits(package)
             for each in translation.names
         ]
         lower = msgspec.structs.replace(package, name=package.name.lower(), vendor=package.vendor.lower())
@@ -266,7 +270,6 @@ class _Compiled(NamedTuple):
     product: re.Pattern[str] | None
     vendor: re.Pattern[str] | None
     version: re.Pattern[str] | None
-    targets: frozenset[str]
     names: tuple[_Translated, ...]
 
     def version_in(self, name: str) -> str:
@@ -274,11 +277,9 @@ class _Compiled(NamedTuple):
         match = _search(self.version, name)
         return "" if match is None or not match.groups() else match.group(1) or ""
 
-    def fits(self, package: Package, platform: Platform) -> bool:
-        return (
-            platform.platform in self.targets
-            and (self.product is None or _search(self.product, package.name) is not None)
-            and (self.vendor is None or _search(self.vendor, package.vendor) is not None)
+    def fits(self, package: Package) -> bool:
+        return (self.product is None or _search(self.product, package.name) is not None) and (
+            self.vendor is None or _search(self.vendor, package.vendor) is not None
         )
 
 
@@ -289,7 +290,6 @@ def _compiled(translation: _Translation) -> _Compiled:
         _pattern(source.product),
         _pattern(source.vendor),
         _pattern(source.version),
-        frozenset(translation.target),
         tuple(translation.translation),
     )
 

@@ -36,16 +36,24 @@ _ORDER_BY: Final[dict[Order, str]] = {
     "relevance": "bm25(words, 20.0, 5.0, 1.0), ifnull(score, -1) DESC, records.name DESC",
 }
 
+# With `+`, SQLite reads each list once, and does not look for each record in each of them.
 _GROUPS: Final[dict[Group, str]] = {
-    "severity": "SELECT severity, count(*) FROM records JOIN hits USING (id) GROUP BY 1",
-    "year": "SELECT substr(published, 1, 4), count(*) FROM records JOIN hits USING (id) GROUP BY 1",
-    "product": "SELECT name, count(*) FROM affected JOIN hits ON hits.id = record"
-    " JOIN names ON names.id = product GROUP BY product",
-    "vendor": "SELECT names.name, count(*) FROM has JOIN hits ON hits.id = record"
-    " JOIN names ON names.id = has.name AND kind = 'vendor' GROUP BY has.name",
-    "cwe": "SELECT 'CWE-' || names.name, count(*) FROM has JOIN hits ON hits.id = record"
-    " JOIN names ON names.id = has.name AND kind = 'cwe' GROUP BY has.name",
+    "severity": "SELECT severity, count(*) FROM records WHERE {} GROUP BY 1",
+    "year": "SELECT substr(published, 1, 4), count(*) FROM records WHERE {} GROUP BY 1",
+    "product": "SELECT names.name, count(*) FROM affected JOIN names ON names.id = product"
+    " WHERE +record IN (SELECT id FROM records WHERE {}) GROUP BY product",
+    "vendor": "SELECT names.name, count(*) FROM has JOIN names ON names.id = has.name AND kind = 'vendor'"
+    " WHERE +record IN (SELECT id FROM records WHERE {}) GROUP BY has.name",
+    "cwe": "SELECT 'CWE-' || names.name, count(*) FROM has JOIN names ON names.id = has.name AND kind = 'cwe'"
+    " WHERE +record IN (SELECT id FROM records WHERE {}) GROUP BY has.name",
 }
+
+
+class _Filter(NamedTuple):
+    """A condition on rows of `records`, as SQL with its values."""
+
+    sql: str
+    values: Sequence[Any] = ()
 
 
 class Hits(NamedTuple):
@@ -64,17 +72,19 @@ def search(
 ) -> Hits:
     """The matching records, at most `limit` of them. `order`: None for relevance if there are words, else for
     the score; words that more than MOST_RANKED records have are ordered by the score, too. Raises Damaged."""
-    unsure = _select(index, conditions)
-    total = _count(index)
+    selected, unsure = _select(index, conditions)
+    matching = _matching(conditions)
+    total = _count(index, _all(selected, *matching))
     order = order or "relevance"
-    if order == "relevance" and (not conditions.phrases or total > MOST_RANKED):
+    if order == "relevance" and (not matching or total > MOST_RANKED):
         order = "score"
-    tables, values = "records JOIN hits USING (id)", list[Any]()
     if order == "relevance":
-        tables = "words JOIN hits ON hits.id = words.rowid JOIN records USING (id) WHERE words MATCH ?"
-        values.append(as_query(conditions.phrases))
-    query = f"SELECT id, records.name FROM {tables} ORDER BY {_ORDER_BY[order]} LIMIT ?"  # noqa: S608  # ours
-    rows = index.connection.execute(query, [*values, -1 if limit is None else limit]).fetchall()
+        tables = "words JOIN records ON records.id = words.rowid"
+        where = _all(_Filter("words MATCH ?", [as_query(conditions.phrases)]), selected)
+    else:
+        tables, where = "records", _all(selected, *matching)
+    query = f"SELECT id, records.name FROM {tables} WHERE {where.sql} ORDER BY {_ORDER_BY[order]} LIMIT ?"  # noqa: S608  # ours
+    rows = index.connection.execute(query, [*where.values, -1 if limit is None else limit]).fetchall()
     names = frozenset(name for number, name in rows if number in unsure)
     return Hits([name for _, name in rows], total, order, names, len(unsure))
 
@@ -82,9 +92,9 @@ def search(
 def count_by(index: Index, conditions: Conditions, group: Group) -> tuple[int, list[tuple[str, int]]]:
     """The number of matching records, and of those in each group, the largest group first; severities and
     years in their own order. A record can be in several groups, or in none. Raises Damaged."""
-    _select(index, conditions)
-    total = _count(index)
-    rows = index.connection.execute(_GROUPS[group]).fetchall()
+    where = _all(_select(index, conditions)[0], *_matching(conditions))
+    total = _count(index, where)
+    rows = index.connection.execute(_GROUPS[group].format(where.sql), where.values).fetchall()
     if group == "severity":
         rows.sort(reverse=True)
         return total, [(SEVERITIES[level] if level >= 0 else "unknown", number) for level, number in rows]
@@ -133,29 +143,47 @@ def _nearest(index: Index, kind: str, name: str) -> list[str]:
     return sorted((other for (other,) in rows), key=lambda other: (-ratio(other), other))[:_NEAREST]
 
 
-def _select(index: Index, conditions: Conditions) -> set[int]:
-    """The numbers of the matching records are then in the table `hits`. Returns those that are not sure."""
-    execute = index.connection.execute
+def _select(index: Index, conditions: Conditions) -> tuple[_Filter, set[int]]:
+    """What decides but for the words, and the numbers of the matching records that are not sure."""
+    filters = _filters(conditions)
     is_of_places = conditions.has_place or conditions.version is not None
     places = index.places(conditions.is_place) if is_of_places else None
-    if conditions.has_place:
-        _select_places(index, places or ())
-    where, values = _filters(conditions)
+    if not conditions.products:
+        if conditions.has_place:
+            _select_places(index, places or ())
+            filters = _all(
+                filters, _Filter("id IN (SELECT record FROM has JOIN places ON places.id = has.name)")
+            )
+        return filters, set()
+    answers = _by_products(index, conditions, places)
+    execute = index.connection.execute
     execute("CREATE TEMP TABLE IF NOT EXISTS hits (id INTEGER PRIMARY KEY)")
     execute("DELETE FROM hits")
-    if not conditions.products:
-        execute(f"INSERT INTO hits SELECT id FROM records WHERE {where}", values)  # noqa: S608  # columns
-        return set()
-    answers = _by_products(index, conditions, places)
     index.connection.executemany("INSERT INTO hits VALUES (?)", ((number,) for number in answers))
-    living = f"SELECT id FROM records WHERE id IN (SELECT id FROM hits) AND {where}"  # noqa: S608  # columns
-    execute(f"DELETE FROM hits WHERE id NOT IN ({living})", values)  # noqa: S608
+    selected = _all(_Filter("id IN (SELECT id FROM hits)"), filters)
     unsure = {number for number, answer in answers.items() if answer == "perhaps"}
-    return unsure and unsure & {number for (number,) in execute("SELECT id FROM hits")}
+    if unsure:
+        where = _all(selected, *_matching(conditions))
+        query = f"SELECT id FROM records WHERE {where.sql}"  # noqa: S608  # columns
+        unsure &= {number for (number,) in execute(query, where.values)}
+    return selected, unsure
 
 
-def _count(index: Index) -> int:
-    return int(index.connection.execute("SELECT count(*) FROM hits").fetchone()[0])
+def _count(index: Index, where: _Filter) -> int:
+    query = f"SELECT count(*) FROM records WHERE {where.sql}"  # noqa: S608  # columns
+    return int(index.connection.execute(query, where.values).fetchone()[0])
+
+
+def _all(*filters: _Filter) -> _Filter:
+    values = [value for each in filters for value in each.values]
+    return _Filter(" AND ".join(each.sql for each in filters) or "1", values)
+
+
+def _matching(conditions: Conditions) -> list[_Filter]:
+    """What the words decide."""
+    if not conditions.phrases:
+        return []
+    return [_Filter("id IN (SELECT rowid FROM words WHERE words MATCH ?)", [as_query(conditions.phrases)])]
 
 
 def _select_places(index: Index, numbers: Collection[int]) -> None:
@@ -165,26 +193,21 @@ def _select_places(index: Index, numbers: Collection[int]) -> None:
     index.connection.executemany("INSERT INTO places VALUES (?)", ((number,) for number in numbers))
 
 
-def _filters(conditions: Conditions) -> tuple[str, list[Any]]:
-    """What the columns of `records`, the words and the lists decide, as SQL."""
-    parts: list[tuple[str, Sequence[Any]]] = []
-    if conditions.phrases:
-        matching = "id IN (SELECT rowid FROM words WHERE words MATCH ?)"
-        parts.append((matching, [as_query(conditions.phrases)]))
+def _filters(conditions: Conditions) -> _Filter:
+    """What the columns of `records` and the lists decide."""
+    parts: list[_Filter] = []
     for kind, names in (
-        ("vendor", conditions.vendors),
+        ("vendor", () if conditions.products else conditions.vendors),  # else it is the product's
         ("cwe", {str(number) for number in conditions.cwes}),
     ):
         if names:
             records = f"SELECT record FROM has WHERE name IN ({_numbers_of(kind, names)})"  # noqa: S608  # marks
-            parts.append((f"id IN ({records})", sorted(names)))
-    if conditions.has_place:
-        parts.append(("id IN (SELECT record FROM has JOIN places ON places.id = has.name)", ()))
+            parts.append(_Filter(f"id IN ({records})", sorted(names)))
     if conditions.severities:
         levels = ", ".join(str(SEVERITIES.index(each)) for each in conditions.severities)
-        parts.append((f"severity IN ({levels})", ()))
+        parts.append(_Filter(f"severity IN ({levels})"))
     if conditions.exploit:
-        parts.append(("exploit", ()))
+        parts.append(_Filter("exploit"))
     score, published = conditions.min_score, conditions.published_since
     changed = conditions.changed_since
     for comparison, value in (
@@ -195,8 +218,8 @@ def _filters(conditions: Conditions) -> tuple[str, list[Any]]:
         ("offset > ?", conditions.changed_after),
     ):
         if value is not None:
-            parts.append((comparison, [value]))
-    return " AND ".join(part for part, _ in parts) or "1", [value for _, some in parts for value in some]
+            parts.append(_Filter(comparison, [value]))
+    return _all(*parts)
 
 
 def _by_products(index: Index, conditions: Conditions, places: Collection[int] | None) -> dict[int, Answer]:

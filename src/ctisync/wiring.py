@@ -117,7 +117,7 @@ def _opened_bundle(settings: Settings, consumer: Consumer, clock: Clock, log: Lo
     from ctisync.feed.snapshot.spool import SpoolFolder
     from ctisync.feed.tar_files import TarFiles
 
-    path = Path(url2pathname(urlsplit(settings.cti.url).path))
+    path = Path(unquote(urlsplit(settings.cti.url).path))
     spool = SpoolFolder(lock_path(settings, consumer), _pass_limits(settings, consumer, clock), log)
     with ExitStack() as opened:
         file = standard_input() if path == STDOUT else opened.enter_context(open_any(path))

@@ -109,14 +109,23 @@ class AnotherPass(CtisyncError):
 
 
 class FeedUnreachable(CtisyncError):
-    """`cooldown`: length of the cool-down in seconds; None if the feed does not ask for one."""
+    """`cooldown`: length of the cool-down in seconds; None if the feed does not ask for one. `is_missing`: a
+    mirror has not the file that was to be read, so a newer head may name another one."""
 
     exit_code = 5
     transient = True
 
-    def __init__(self, message: str, *, hint: str | None = None, cooldown: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        cooldown: float | None = None,
+        is_missing: bool = False,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.cooldown = cooldown
+        self.is_missing = is_missing
 
 
 class SnapshotChanged(FeedUnreachable):

@@ -48,12 +48,14 @@ _LOCKED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 class Files(NamedTuple):
     """The files in the settings of `section` ("store"). Without `ca_file`, the authorities of the system
-    count; without `client_cert`, ctisync shows none; without `client_key`, the key is in `client_cert`."""
+    count; without `client_cert`, ctisync shows none; without `client_key`, the key is in `client_cert`.
+    `prefix`: what the address in the settings has before its scheme, as `mirror+`."""
 
     section: str
     ca_file: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
+    prefix: str = ""
 
 
 def context(files: Files) -> ssl.SSLContext:
@@ -81,9 +83,9 @@ def refusal(error: BaseException, url: str, files: Files) -> Advice | None:
         return _server_certificate_advice(tls_error, url, files)
     reason = tls_error.reason or "no reason given"
     if any(each in reason for each in _PLAIN):
-        where, quoted_url = _elsewhere(url, "http")
+        where, quoted_url = _elsewhere(url, f"{files.prefix}http")
         return Advice(
-            f"{where} does not use TLS, but {files.section}.url begins with https://",
+            f"{where} does not use TLS, but {files.section}.url begins with {files.prefix}https://",
             f"enable TLS there; or, in a private network, set {files.section}.url to {quoted_url}",
         )
     if files.client_cert is not None and "CERTIFICATE_EXPIRED" in reason:
@@ -116,9 +118,9 @@ def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Advice | Non
     except OSError as error:
         if not (isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")):  # an alert is TLS too
             return None
-    where, quoted_url = _elsewhere(url, "https")
+    where, quoted_url = _elsewhere(url, f"{files.prefix}https")
     return Advice(
-        f"{where} uses TLS, but {files.section}.url begins with http://",
+        f"{where} uses TLS, but {files.section}.url begins with {files.prefix}http://",
         f"set {files.section}.url to {quoted_url}",
     )
 

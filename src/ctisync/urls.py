@@ -5,10 +5,14 @@ Errors are ConfigurationErrors. `where` is the source of the value, with which a
 
 import re
 from pathlib import Path
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ctisync.core.links import place_of
 from ctisync.errors import ConfigurationError
+
+MIRROR: Final = "mirror+"
+"""Begins the address of a mirror on a web server."""
 
 
 class Secret:
@@ -62,6 +66,11 @@ def refuse_credentials(url: str, where: str, instead: str) -> None:
 def redacted(url: str) -> str:
     """A URL for a message, without login and query, which may contain passwords and keys."""
     return repr(place_of(url, "***@"))
+
+
+def address_of(url: str) -> str:
+    """The address to connect to, of a URL that may begin with `mirror+`."""
+    return url.removeprefix(MIRROR)
 
 
 def origin_of(url: str, default_port: int | None = None) -> str:

@@ -3,18 +3,13 @@
 Each adapter imports its libraries itself, so that `status` on SQLite loads no HTTP client.
 """
 
-import hashlib
 import math
-import os
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
-
-import msgspec
 
 from ctisync.backends import Access
 from ctisync.core.links import public_link
@@ -22,24 +17,25 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
-from ctisync.escaping import quoted
+from ctisync.host_files import check_folder, index_path, lock_path
 from ctisync.ports import Clock, Feed, Inspection, Log, SnapshotFile, Store
 from ctisync.settings import Settings
-from ctisync.system.files import STDOUT, open_any, open_own
-from ctisync.system.folders import folder_risk, nearest
-from ctisync.system.locks import host_lock, lock_beside, lock_for_server
-from ctisync.system.process import standard_input
-from ctisync.urls import Secret, origin_of
+from ctisync.system.folders import nearest
+from ctisync.system.locks import host_lock
+from ctisync.urls import MIRROR, Secret, address_of, origin_of
 
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
     from ctisync.feed.client import CtiFeed
     from ctisync.feed.http.budget import PassLimits
-    from ctisync.feed.mirror_files import LocalFiles
+    from ctisync.feed.mirror import MirrorFeed
+    from ctisync.feed.mirror_files import LocalFiles, MirrorFiles
     from ctisync.feed.plans import ConsoleApi
-    from ctisync.mirror.publish import Publisher
+    from ctisync.feed.snapshot.spool import SpoolFolder
+    from ctisync.mirror.publish import MirrorPass
     from ctisync.search.file import IndexFile
 
+_BUNDLE: Final = "bundle"
 _WAITS: Final = 4
 """If the time for all requests is limited, one without an answer takes at most its fourth part: the rest is
 for another node."""
@@ -58,7 +54,7 @@ def opened_store(
     seconds for everything that the caller does with the store; a single wait gets a part of them."""
     backend = settings.backend
     if backend.local is not None:
-        _check_folder(backend.local.path.parent, settings)
+        check_folder(backend.local.path.parent, settings)
     access = Access(host_lock=host_lock, read_only=read_only, within=within, wait=within / _WAITS)
     return closing(backend.open(settings.store, clock, access))
 
@@ -68,14 +64,6 @@ def opened_feed(
 ) -> AbstractContextManager[Feed]:
     """The configured feed for one consumer, within one pass: that of `FEEDS`, by the scheme of `cti.url`."""
     return FEEDS[urlsplit(settings.cti.url).scheme](settings, consumer, clock, log)
-
-
-def _opened_cti(
-    settings: Settings, consumer: Consumer, clock: Clock, log: Log
-) -> AbstractContextManager[Feed]:
-    return _cti(
-        settings, consumer, log, lock_path(settings, consumer), _pass_limits(settings, consumer, clock)
-    )
 
 
 def _cti(
@@ -101,38 +89,58 @@ def _cti(
 
 
 @contextmanager
-def _opened_folder(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator[Feed]:
-    from ctisync.feed.mirror import MirrorFeed
-    from ctisync.feed.mirror_files import LocalFiles
-    from ctisync.feed.snapshot.spool import SpoolFolder
-
-    spool = SpoolFolder(lock_path(settings, consumer), _pass_limits(settings, consumer, clock), log)
-    yield MirrorFeed(LocalFiles(Path(unquote(urlsplit(settings.cti.url).path))), consumer, spool)
-
-
-@contextmanager
-def _opened_bundle(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator[Feed]:
-    """A bundle that is a regular file is read where it is, another one from a copy in the spool."""
+def _mirror(
+    settings: Settings, consumer: Consumer, log: Log, lock: Path, pass_limits: "PassLimits"
+) -> Iterator["MirrorFeed"]:
     from ctisync.feed.mirror import MirrorFeed
     from ctisync.feed.snapshot.spool import SpoolFolder
-    from ctisync.feed.tar_files import TarFiles
 
-    path = Path(unquote(urlsplit(settings.cti.url).path))
-    spool = SpoolFolder(lock_path(settings, consumer), _pass_limits(settings, consumer, clock), log)
-    with ExitStack() as opened:
-        file = standard_input() if path == STDOUT else opened.enter_context(open_any(path))
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            copy = spool.store_stream(file, str(path))
-            file = opened.enter_context(open_own(copy.path))
-            copy.discard()  # it stays until it is closed
-        yield MirrorFeed(TarFiles(file, str(path)), consumer, spool)
+    spool = SpoolFolder(lock, pass_limits, log)
+    with _files_of_mirror(settings, spool) as files:
+        yield MirrorFeed(files, consumer, spool)
 
 
-FEEDS: Final[dict[str, Callable[[Settings, Consumer, Clock, Log], AbstractContextManager[Feed]]]] = {
-    "http": _opened_cti,
-    "https": _opened_cti,
-    "file": _opened_folder,
-    "bundle": _opened_bundle,
+def _files_of_mirror(settings: Settings, spool: "SpoolFolder") -> AbstractContextManager["MirrorFiles"]:
+    parts = urlsplit(settings.cti.url)
+    path = Path(unquote(parts.path))
+    if parts.scheme == "file":
+        return nullcontext(mirror_files(path))
+    if parts.scheme == _BUNDLE:
+        from ctisync.feed.tar_files import opened_bundle
+
+        return opened_bundle(path, spool)
+    from ctisync.feed.mirror_http import HttpFiles
+
+    cti = settings.cti
+    return closing(
+        HttpFiles(
+            base_url=cti.url,
+            token=_revealed(cti.token) if cti.token_exchange_url is None else None,
+            ca_file=cti.ca_file,
+            headers=_feed_headers(settings),
+            retry_budget=cti.retry_budget,
+            cooldown=cti.cooldown,
+            allowed_hosts=cti.allowed_hosts,
+            spool=spool,
+        )
+    )
+
+
+_OpenFeed = Callable[[Settings, Consumer, Clock, Log], AbstractContextManager[Feed]]
+
+
+def _of_passes(
+    open_feed: Callable[[Settings, Consumer, Log, Path, "PassLimits"], AbstractContextManager[Feed]],
+) -> _OpenFeed:
+    """With the lock and the limits of a pass."""
+    return lambda settings, consumer, clock, log: open_feed(
+        settings, consumer, log, lock_path(settings, consumer), _pass_limits(settings, consumer, clock)
+    )
+
+
+FEEDS: Final[dict[str, _OpenFeed]] = {
+    **dict.fromkeys(("http", "https"), _of_passes(_cti)),
+    **dict.fromkeys(("file", _BUNDLE, f"{MIRROR}http", f"{MIRROR}https"), _of_passes(_mirror)),
 }
 """What opens a feed, by the scheme of its address. The settings have no address of a bundle: `import` has."""
 
@@ -147,21 +155,15 @@ def mirror_files(root: Path) -> "LocalFiles":
 @contextmanager
 def opened_publisher(
     settings: Settings, root: Path, consumer: Consumer, clock: Clock, log: Log, *, writes: bool
-) -> Iterator["Publisher"]:
+) -> Iterator["MirrorPass"]:
     """What makes a mirror of the consumer below `root`, for one pass; if it `writes`, with the lock held.
-
-    Raises AnotherPass, and ConfigurationError if `cti.url` is a mirror itself.
-    """
+    Raises AnotherPass."""
     from ctisync.core.manifest import Keep
     from ctisync.feed.http.budget import PassLimits
+    from ctisync.mirror.copy import Copier
     from ctisync.mirror.folder import MirrorFolder
     from ctisync.mirror.publish import Publisher
 
-    if urlsplit(settings.cti.url).scheme == "file":
-        raise ConfigurationError(
-            "cti.url is a mirror folder, of which ctisync makes no mirror",
-            hint="copy the folder, or set cti.url to the address of the CTI API",
-        )
     mirror = settings.mirror
     keep = Keep(
         timedelta(seconds=mirror.snapshot_age),
@@ -173,6 +175,13 @@ def opened_publisher(
         if writes:
             folder.make()
             opened.enter_context(host_lock(folder.lock, clock, "ctisync mirror"))
+        restarts = settings.on_feed_reset == "init"
+        if _is_mirror(settings):
+            source = opened.enter_context(_mirror(settings, consumer, log, folder.lock, limits))
+            yield Copier(
+                feed=source, folder=folder, consumer=consumer, clock=clock, log=log, restarts=restarts
+            )
+            return
         feed = opened.enter_context(_cti(settings, consumer, log, folder.lock, limits))
         yield Publisher(
             feed=feed,
@@ -181,7 +190,7 @@ def opened_publisher(
             keep=keep,
             clock=clock,
             log=log,
-            restarts=settings.on_feed_reset == "init",
+            restarts=restarts,
         )
 
 
@@ -197,7 +206,7 @@ def feed_certificates(settings: Settings) -> Iterator[tuple[str, datetime]]:
     """See `DiagnosedStore.certificates`: that of the feed's server."""
     from ctisync import tls
 
-    return tls.expiry_dates([settings.cti.url], tls.Files("cti", settings.cti.ca_file))
+    return tls.expiry_dates([address_of(settings.cti.url)], tls.Files("cti", settings.cti.ca_file))
 
 
 def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
@@ -205,11 +214,15 @@ def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
     from ctisync.feed.plans import ConsoleApi
 
     cti, headers = settings.cti, _feed_headers(settings)
-    if cti.token_exchange_url is None and urlsplit(cti.url).scheme == "file":
+    if cti.token_exchange_url is None and _is_mirror(settings):
         raise ConfigurationError(
-            "cti.url is a mirror folder, which has no plans", hint="set cti.url to the address of the CTI API"
+            "cti.url is a mirror, which has no plans", hint="set cti.url to the address of the CTI API"
         )
     return ConsoleApi(cti.url, cti.token_exchange_url, _revealed(cti.token), cti.ca_file, headers, clock)
+
+
+def _is_mirror(settings: Settings) -> bool:
+    return settings.cti.url.startswith(("file:", MIRROR))
 
 
 def _feed_headers(settings: Settings) -> dict[str, str]:
@@ -273,55 +286,6 @@ def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient |
     )
 
 
-def consumer_lock(
-    settings: Settings, consumer: Consumer, clock: Clock, command: str
-) -> AbstractContextManager[str]:
-    """Holds the lock of this host for the consumer, as `locks.host_lock` does, and yields its id. `command`:
-    the name that another pass and `status` show. Creates a missing state folder.
-
-    Also raises ConfigurationError for a folder in which other users could change files of a pass.
-    """
-    path, local = lock_path(settings, consumer), settings.backend.local
-    _refuse_shared(path.parent)
-    if path.parent == settings.state_dir:
-        _make_folder(settings.state_dir)
-        _refuse_shared(path.parent)
-    if local is not None:  # it may be a link to another folder
-        _refuse_shared(local.path)
-    return host_lock(path, clock, command)
-
-
-def _refuse_shared(path: Path) -> None:
-    if (fault := folder_risk(path)) is not None:
-        raise ConfigurationError(fault.text, hint=fault.hint)
-
-
-def lock_path(settings: Settings, consumer: Consumer) -> Path:
-    """The lock file of this host for the consumer, beside which its downloads are."""
-    backend = settings.backend
-    if backend.local is not None:
-        return lock_beside(backend.local.path, consumer)
-    return lock_for_server(settings.state_dir, backend.urls, consumer)
-
-
-def index_path(settings: Settings, consumer: Consumer) -> Path:
-    """The search index of the content: beside the consumer's lock, or, if this user cannot write there, in
-    the user's cache folder."""
-    shared = lock_path(settings, consumer).with_suffix(".search")
-    if os.access(nearest(shared.parent), os.W_OK):
-        return shared
-    from platformdirs import user_cache_path
-
-    place = hashlib.sha256(os.fsencode(shared)).hexdigest()[:16]
-    with suppress(RuntimeError):  # no HOME and no entry for the user; some versions leave the `~`
-        if (folder := user_cache_path("ctisync")).is_absolute():
-            return folder / f"{place}.{shared.name}"
-    raise StoreUnavailable(
-        f"no place for the search index: you cannot write to {shared.parent}, and have no home folder",
-        hint="set XDG_CACHE_HOME to a folder that you can write to",
-    )
-
-
 def search_index(
     settings: Settings, consumer: Consumer, content: Inspection, clock: Clock, log: Log
 ) -> "IndexFile":
@@ -331,12 +295,6 @@ def search_index(
     local = settings.backend.local
     like = None if local is None else local.path
     return IndexFile(index_path(settings, consumer), content, clock, log, like)
-
-
-def beside_passes(consumer: Consumer) -> Consumer:
-    """The consumer under whose name `verify --against` locks and downloads, so that a pass over this one can
-    run at the same time. No consumer in the settings has such a name."""
-    return msgspec.structs.replace(consumer, name=f"{consumer.name} verify")
 
 
 def policy(
@@ -367,28 +325,6 @@ def policy(
 def effective_state(state: ConsumerState, settings: Settings, clock: Clock) -> ConsumerState:
     """The state, without a cool-down that has no effect with these settings."""
     return state if policy(settings, "sync").cooldown_of(state, clock.now()) else state.cooldown_ended()
-
-
-def _check_folder(folder: Path, settings: Settings) -> None:
-    """A configured folder must exist, so that a typing error does not create a second database."""
-    with suppress(PermissionError):  # the store reports it
-        if folder != settings.state_dir and not folder.is_dir():
-            raise ConfigurationError(
-                f"store.url: the folder {folder} does not exist", hint=f"mkdir -p {quoted(folder)}"
-            )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        # Under a umask of 002, mkdir with `parents` would make them writable for the group.
-        for each in [*reversed(folder.parents), folder]:
-            if not each.is_dir():
-                each.mkdir(mode=0o700 if each == folder else 0o755, exist_ok=True)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"cannot create the state folder {folder}: {error.strerror}",
-            hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that you can write to",
-        ) from error
 
 
 def _revealed(secret: Secret | None) -> str | None:

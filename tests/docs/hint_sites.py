@@ -134,6 +134,8 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "import_": (HELP, HELP),
     "_readable": (LOOK,),
     "LocalFiles.opened": (LOOK, LOOK),
+    "HttpFiles._refuse": (LOOK,),
+    "HttpFiles._persist": (LOOK,),
     "MirrorFolder._errors": (MIRROR, ROOM),
     "bad_end": (
         "a range that cannot be",

@@ -7,6 +7,7 @@ from typing import Final
 from tests.docs.situations import situation
 from tests.docs.stage import Printed, Stage
 from tests.support.feed_history import churn, populate
+from tests.support.web_folder import WebFolder
 
 MIRROR: Final = "/srv/cti"
 COPY: Final = "/media/stick/cti"
@@ -55,6 +56,15 @@ def _(stage: Stage) -> Printed:
     for path in follow(stage).glob("c-*"):
         path.unlink()
     return stage.run("sync", "-q")
+
+
+@situation("mirror-web")
+def _(stage: Stage) -> Printed:
+    for path in follow(stage).glob("c-*"):
+        path.unlink()
+    with WebFolder(copy_of(stage)) as server:
+        stage.names[server.url] = "https://mirror.example/cti"
+        return stage.run("sync", "-q", CTISYNC_CTI__URL=f"mirror+{server.url}")
 
 
 @situation("mirror-damaged")

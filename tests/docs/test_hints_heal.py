@@ -173,20 +173,13 @@ def test_a_hint_looks_with_ctisyncs_own_user_or_its_certificate(
     own = Path(administrated["CTISYNC_STORE__PASSWORD_FILE"]).read_text()
     holder = secured_node.holder("ctisync: its certificate", "ctisync")
     stage.environ["CURL_PASSWORD"] = own
-    looks = [
-        Curl(
-            secured_node.url,
-            access.get("CTISYNC_STORE__USERNAME"),
-            Files(
-                "store",
-                *(
-                    Path(access[name]) if (name := f"CTISYNC_STORE__{file}") in access else None
-                    for file in ("CA_FILE", "CLIENT_CERT", "CLIENT_KEY")
-                ),
-            ),
-        ).get("/_cluster/health")
-        for access in (administrated, holder)
-    ]
+    looks = []
+    for access in (administrated, holder):
+        names = [f"CTISYNC_STORE__{file}" for file in ("CA_FILE", "CLIENT_CERT", "CLIENT_KEY")]
+        authorities, certificate, key = (Path(access[each]) if each in access else None for each in names)
+        files = Files("store", authorities, certificate, key)
+        curl = Curl(secured_node.url, access.get("CTISYNC_STORE__USERNAME"), files)
+        looks.append(curl.get("/_cluster/health"))
     assert ["--user ctisync " in each for each in looks] == [True, False]
     stage.type("\n".join(looks))
     assert stage.typed.count('"cluster_name"') == len(looks)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ctisync import backends, settings, urls, wiring
+from ctisync import backends, host_files, settings, urls, wiring
 from ctisync.commands.config import as_document, as_text
 from ctisync.errors import ConfigurationError
 from ctisync.settings import checks
@@ -148,7 +148,7 @@ def whole_settings(data: bytes) -> None:
             wiring.policy(loaded.settings, "sync")
             list(folder_warnings(loaded.settings))
             for consumer in loaded.settings.followed:
-                wiring.lock_path(loaded.settings, consumer)
+                host_files.lock_path(loaded.settings, consumer)
             as_document(loaded, environ)
             as_text(loaded, environ)
     finally:

@@ -28,6 +28,8 @@ class Far:
             host.environ["CTISYNC_CTI__URL"] = feed.url
         self.far.environ["CTISYNC_CTI__URL"] = self.copy.as_uri()
         self.near.environ["CTISYNC_MIRROR__SNAPSHOT_AGE"] = "0"
+        self._relay: Ctisync | None = None
+        self._home = home
 
     @staticmethod
     def _host(home: Path) -> Ctisync:
@@ -42,8 +44,16 @@ class Far:
     def mirror(self, *options: str) -> Any:
         return self.near.run("mirror", str(self.folder), *options)
 
+    def relay_by(self, url: str) -> None:
+        """From now on, the copy is a mirror of the mirror at `url`."""
+        self._relay = self._host(self._home / "relay")
+        self._relay.environ |= {"CTISYNC_CTI__URL": url, "CTISYNC_ON_FEED_RESET": "init"}
+
     def carry(self) -> None:
         """Copy the folder, without what is not served."""
+        if self._relay is not None:
+            assert (ended := self._relay.run("mirror", str(self.copy))).returncode == 0, ended.stderr
+            return
         shutil.rmtree(self.copy, ignore_errors=True)
         shutil.copytree(self.folder, self.copy, ignore=shutil.ignore_patterns(".ctisync"))
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange
@@ -10,7 +10,7 @@ from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.mirror import MirrorFeed
 from ctisync.feed.mirror_files import LocalFiles
 from ctisync.feed.snapshot.spool import SpoolFolder
-from ctisync.mirror.publish import Publisher
+from ctisync.mirror.publish import MirrorPass, Publisher
 from ctisync.settings import CtiSettings, Settings
 from ctisync.settings.model import MirrorSettings
 from ctisync.wiring import opened_publisher
@@ -39,14 +39,19 @@ class Mirror:
 
     @contextmanager
     def opened(self) -> Iterator[Publisher]:
+        with self.opened_of(self.feed.url, self.root) as publisher:
+            assert isinstance(publisher, Publisher)
+            yield publisher
+
+    def opened_of(self, url: str, root: Path) -> AbstractContextManager[MirrorPass]:
+        """A pass over the feed at `url`, into the folder `root`."""
         settings = Settings(
-            cti=CtiSettings(url=self.feed.url, retry_budget=0.2),
+            cti=CtiSettings(url=url, retry_budget=0.2),
             mirror=self.settings,
             state_dir=self.home,
             on_feed_reset=self.on_feed_reset,  # type: ignore[arg-type]
         )
-        with opened_publisher(settings, self.root, CONSUMER, self.clock, self.log, writes=True) as publisher:
-            yield publisher
+        return opened_publisher(settings, root, CONSUMER, self.clock, self.log, writes=True)
 
     def publish(self) -> None:
         with self.opened() as publisher:

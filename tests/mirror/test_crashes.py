@@ -21,6 +21,7 @@ class Publishers:
 
     def __init__(self, home: Path, forks: Forks, feed: FeedSimulator) -> None:
         self.feed = feed
+        self.url = feed.url
         self.mirror = Mirror(home, feed)
         self._begun = home / "begun"
         self._forks = forks
@@ -37,7 +38,7 @@ class Publishers:
     def publish(self, fault: Fault | None, later: float = LATER) -> Ended:
         environ = {
             "HOME": str(self.mirror.home),
-            "CTISYNC_CTI__URL": self.feed.url,
+            "CTISYNC_CTI__URL": self.url,
             "CTISYNC_MIRROR__SNAPSHOT_AGE": "0",
             "CTISYNC_MIRROR__KEEP_SNAPSHOTS": "1",
             "CTISYNC_CTI__RETRY_BUDGET": "1",
@@ -68,6 +69,17 @@ def publishers(tmp_path: Path) -> Iterator[Publishers]:
         yield Publishers(home, forks, feed)
 
 
+@pytest.fixture
+def copiers(publishers: Publishers) -> Publishers:
+    """The same, whose feed is another mirror, which has published what is new."""
+    source = publishers.mirror.home / "source"
+    publishers.begin()
+    assert publishers.publish(None).code == 0
+    publishers.mirror.root.rename(source)
+    publishers.url = source.as_uri()
+    return publishers
+
+
 def undisturbed(publishers: Publishers) -> tuple[Sequence[Effect], Content]:
     publishers.begin()
     ended = publishers.publish(None)
@@ -80,7 +92,11 @@ def undisturbed(publishers: Publishers) -> tuple[Sequence[Effect], Content]:
 
 
 @pytest.mark.timeout(600)
-def test_killed_at_each_effect_the_folder_serves_and_the_next_pass_goes_on(publishers: Publishers) -> None:
+@pytest.mark.parametrize("of", ["publishers", "copiers"])
+def test_killed_at_each_effect_the_folder_serves_and_the_next_pass_goes_on(
+    of: str, request: pytest.FixtureRequest
+) -> None:
+    publishers: Publishers = request.getfixturevalue(of)
     effects, after = undisturbed(publishers)
     for at in range(1, len(effects) + 1):
         publishers.begin()

@@ -13,14 +13,27 @@ from tests.support import feed_failures as failures
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.web_folder import WebFolder
 
 
-@pytest.fixture(params=["sqlite", "opensearch"])
+@pytest.fixture(params=["sqlite", "web", "opensearch"])
 def both(far: Far, request: pytest.FixtureRequest) -> Iterator[Far]:
-    """The reader on each kind of store; the one that asks the feed itself has SQLite."""
+    """The reader on each kind of store, of a copy, of a web server, and of a mirror of the mirror. The one
+    that asks the feed itself has SQLite."""
     if request.param == "sqlite":
         yield far
         return
+    if request.param == "web":
+        with WebFolder(far.folder) as server:
+            far.far.environ["CTISYNC_CTI__URL"] = f"mirror+{server.url}"
+            yield far
+        return
+    with WebFolder(far.folder) as server:
+        far.relay_by(f"mirror+{server.url}")
+        yield from on_opensearch(far, request)
+
+
+def on_opensearch(far: Far, request: pytest.FixtureRequest) -> Iterator[Far]:
     node: OpenSearchNode = request.getfixturevalue("opensearch_2")
     far.far.environ |= {
         "CTISYNC_STORE__URL": node.url,
@@ -199,24 +212,48 @@ def test_a_cooldown_is_kept_in_the_folder(far: Far) -> None:
     assert far.mirror("--now").returncode == 0
 
 
-def test_a_mirror_of_a_mirror_folder_is_refused_in_words(far: Far) -> None:
-    far.mirror()
-    ended = far.near.run("mirror", str(far.copy), CTISYNC_CTI__URL=far.folder.as_uri())
+@pytest.mark.parametrize("url", ["file:///cti", "mirror+https://localhost:9/cti"])
+def test_a_mirror_has_no_plans(far: Far, url: str) -> None:
+    ended = far.far.run("plans", CTISYNC_CTI__URL=url)
     assert ended.returncode == 3
-    assert "mirror folder" in ended.stderr
+    assert "cti.url is a mirror" in ended.stderr
 
 
-def test_a_folder_has_no_plans(far: Far) -> None:
-    ended = far.far.run("plans")
-    assert ended.returncode == 3
-    assert "mirror folder" in ended.stderr
-
-
-@pytest.mark.parametrize("url", ["file://host/cti", "file:cti", "file:///cti?a=b", "file:///a%00b"])
-def test_an_address_that_is_no_folder_is_a_mistake_in_the_settings(far: Far, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "form"),
+    [
+        *((url, "file:///") for url in ("file://host/cti", "file:cti", "file:///cti?a=b", "file:///a%00b")),
+        *((f"mirror+{url}", "https://") for url in ("ftp://a/cti", "https:///cti", "https://a/cti?b", "a")),
+        ("mirror+https://user:word@a/cti", "cti.token"),
+    ],
+)
+def test_an_address_of_no_mirror_is_a_mistake_in_the_settings(far: Far, url: str, form: str) -> None:
     ended = far.far.run("config", "check", CTISYNC_CTI__URL=url)
     assert ended.returncode == 3
-    assert "file:///" in ended.stderr + ended.stdout
+    assert form in ended.stderr + ended.stdout
+    assert "word@" not in ended.stderr + ended.stdout
+
+
+def test_a_secret_that_goes_to_a_mirror_without_tls_is_pointed_out(far: Far) -> None:
+    ended = far.far.run(
+        "config", "check", CTISYNC_CTI__URL="mirror+http://mirror.example/cti", CTISYNC_CTI__TOKEN="s3cret"
+    )
+    assert "cti.token goes over the network without TLS" in ended.stderr + ended.stdout
+
+
+def test_commands_treat_a_web_mirror_as_a_folder(far: Far) -> None:
+    far.mirror()
+    with WebFolder(far.folder) as server:
+        far.far.environ["CTISYNC_CTI__URL"] = f"mirror+{server.url}"
+        for words in (["sync", "--dry-run"], ["sync"], ["verify"], ["init-snapshot"]):
+            assert (ended := far.far.run(*words)).returncode == 0, (words, ended.stdout, ended.stderr)
+        lines = far.far.run("doctor").stdout.splitlines()
+        assert [line.split()[0] for line in lines if " mirror " in line] == ["ok", "ok"], lines
+        for words in (["init-snapshot", "--from"], ["verify", "--against"]):
+            refused = far.far.run(*words, f"{server.url}/5_1.zip")
+            assert (refused.returncode, "downloads nothing" in refused.stderr) == (2, True), refused.stderr
+    status = json.loads(far.far.run("status", "--json").stdout)["consumers"][0]
+    assert status["checked_at"][:19] == far.manifest()["checked_at"][:19]
 
 
 def test_config_check_accepts_a_folder(far: Far) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError, StoreUnavailable
+from ctisync.host_files import consumer_lock, index_path
 from ctisync.settings import Settings, load_settings
 from ctisync.system.clock import SystemClock
-from ctisync.wiring import command_manager, consumer_lock, index_path, opened_store, policy
+from ctisync.wiring import command_manager, opened_store, policy
 from tests.support.command_manager import CommandManagerStandIn
 
 

@@ -18,12 +18,13 @@ from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError, UsageError
 from ctisync.escaping import quoted, to_json
+from ctisync.host_files import index_path
 from ctisync.ports import Clock, Inspection
 from ctisync.settings import LoadedSettings, Settings, load_settings
 from ctisync.settings.sources import proxy_secrets
 from ctisync.system.clock import SystemClock
 from ctisync.system.process import print_json
-from ctisync.wiring import index_path, policy, search_index
+from ctisync.wiring import policy, search_index
 
 if TYPE_CHECKING:  # only a search needs it
     from ctisync.search.file import IndexFile

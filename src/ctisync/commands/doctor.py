@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync import __version__, hints, wiring
+from ctisync import __version__, hints, host_files, wiring
 from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, command, json_fields, print_document
 from ctisync.commands.status import judge
 from ctisync.commands.status.read import ConsumerStatus, consumer_status
@@ -125,7 +125,7 @@ def _host(loaded: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[Che
     folder = settings.spool_folder
     yield diagnose_folder(folder, is_made=folder == settings.state_dir)
     for each in consumers:
-        yield msgspec.structs.replace(diagnose_lock(wiring.lock_path(settings, each)), about=str(each))
+        yield msgspec.structs.replace(diagnose_lock(host_files.lock_path(settings, each)), about=str(each))
 
 
 def _disk(

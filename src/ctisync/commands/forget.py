@@ -15,11 +15,12 @@ from ctisync.core.model import Consumer, Footprint
 from ctisync.core.words import bytes_as_text, counted
 from ctisync.errors import DONE, AnotherPass, ConfigurationError, StoreUnavailable, UsageError
 from ctisync.escaping import escape, quoted
+from ctisync.host_files import beside_passes, consumer_lock, index_path, lock_path
 from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
 from ctisync.system.locks import read_lock
 from ctisync.system.process import confirm, print_result
-from ctisync.wiring import beside_passes, consumer_lock, index_path, lock_path, opened_store
+from ctisync.wiring import opened_store
 
 
 class StoredData(msgspec.Struct, frozen=True):

@@ -9,8 +9,8 @@ from ctisync.cli.invocation import Invocation
 from ctisync.core.facts import Facts, facts_of_record
 from ctisync.core.model import Consumer
 from ctisync.errors import StoreUnavailable
+from ctisync.host_files import index_path
 from ctisync.ports import Store
-from ctisync.wiring import index_path
 
 if TYPE_CHECKING:
     from ctisync.search.index import Index

@@ -19,6 +19,7 @@ from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft, Ended, PassReport, Reason
 from ctisync.escaping import quoted
+from ctisync.host_files import consumer_lock, lock_path
 from ctisync.ports import Feed, Store
 from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import run_pass
@@ -26,7 +27,7 @@ from ctisync.system import process
 from ctisync.system.files import STDOUT, absolute, atomic_write, open_own
 from ctisync.system.folders import foreign_link, network_disk_risk
 from ctisync.system.process import StopRequested, only_ctisync_errors
-from ctisync.wiring import command_manager, consumer_lock, lock_path, opened_feed, opened_store
+from ctisync.wiring import command_manager, opened_feed, opened_store
 
 if TYPE_CHECKING:  # only passes with watches need it
     from ctisync.core.watches import Watch

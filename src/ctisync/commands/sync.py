@@ -29,13 +29,14 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.words import bytes_as_text, counted
 from ctisync.errors import Blocked, CtisyncError, FeedRefused, UsageError, worst
 from ctisync.escaping import escape
+from ctisync.host_files import lock_path
 from ctisync.ports import Feed, SnapshotFile
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import bad_end, run_pass
 from ctisync.system.locks import read_lock
 from ctisync.system.process import print_result
-from ctisync.wiring import lock_path, opened_feed, opened_store
+from ctisync.wiring import opened_feed, opened_store
 
 
 @command()

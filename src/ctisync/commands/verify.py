@@ -15,6 +15,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import DONE, AuditFailed, CtisyncError
 from ctisync.escaping import escape
+from ctisync.host_files import beside_passes, consumer_lock, lock_path
 from ctisync.ports import SnapshotFile, Store
 from ctisync.stores.invariants import no_content
 from ctisync.system.locks import LockState, read_lock
@@ -22,7 +23,7 @@ from ctisync.system.process import print_result
 from ctisync.verify import audit
 from ctisync.verify.audit import CheckSummary, Verification
 from ctisync.verify.rules import Reference
-from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_feed, opened_store
+from ctisync.wiring import opened_feed, opened_store
 
 _Snapshot = tuple[SnapshotFile, Reference]
 

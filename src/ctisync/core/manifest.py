@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from ctisync.core.json_text import UNDECODABLE, TooDeep, check_depth, decode_as
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Moment, OffsetRange
+from ctisync.core.wire import identity
 from ctisync.core.words import counted
 
 _T = TypeVar("_T", "Head", "Manifest")
@@ -283,6 +284,23 @@ def is_due(snapshots: Sequence[MirroredSnapshot], offset: int, age: timedelta, n
         return True
     newest = snapshots[-1]
     return offset > newest.offset and not now - age < newest.added_at <= now
+
+
+def is_continued(old: Manifest, new: Manifest) -> bool:
+    """Whether both are of one history: the same consumer of the feed, and the same changes where both have
+    some."""
+    was, now = identity(old.feed), identity(new.feed)
+    if was is not None and now is not None and was != now:
+        return False
+    segments = {each.after: each for each in new.segments}
+    return all(_agree(each, segments[each.after]) for each in old.segments if each.after in segments)
+
+
+def _agree(one: Segment, other: Segment) -> bool:
+    """One that still grew has the first change already, or none yet."""
+    if one.to == other.to:
+        return (one.count, one.first, one.last) == (other.count, other.first, other.last)
+    return one.first is None or other.first in (None, one.first)
 
 
 def pruned(manifest: Manifest, keep: Keep, now: datetime) -> Manifest:

@@ -5,11 +5,10 @@ checked by the size and the digest in the manifest, on the bytes that are then u
 may have been pruned since the head was read, so the head is read again.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
-from typing import BinaryIO, Final, NamedTuple, cast
+from typing import BinaryIO, Final, NamedTuple
 
 from ctisync.core import json_text, wire
 from ctisync.core.health import CheckResult, failed, mib, ok
@@ -33,10 +32,9 @@ from ctisync.errors import (
     FeedRefused,
     FeedUnreachable,
     ReplyTooLarge,
-    SnapshotRefused,
     UsageError,
 )
-from ctisync.feed.mirror_files import MirrorFiles
+from ctisync.feed.mirror_files import Download, MirrorFiles
 from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.feed.snapshot.spool import SpoolFolder
 
@@ -56,10 +54,7 @@ class MirrorFeed:
     """`ports.Feed` on a mirror, for one pass. `spool`: where a snapshot is copied to before it is
     read."""
 
-    retries = 0
-
     def __init__(self, files: MirrorFiles, consumer: Consumer, spool: SpoolFolder) -> None:
-        self.received = 0
         self._files = files
         self._consumer = consumer
         self._folders = (safe_name(consumer.context), safe_name(consumer.name))
@@ -69,6 +64,14 @@ class MirrorFeed:
         self._limits = spool.pass_limits.limits
         self._loaded: Publication | None = None
         self._lines = _Lines("", [])
+
+    @property
+    def received(self) -> int:
+        return self._files.received
+
+    @property
+    def retries(self) -> int:
+        return self._files.retries
 
     @property
     def _manifest(self) -> Manifest:
@@ -92,10 +95,24 @@ class MirrorFeed:
             Mirrored(manifest.checked_at, floor),
         )
 
+    def publication(self) -> Publication:
+        """By the head as it is now."""
+        self._loaded = self._load()
+        return self._loaded
+
+    def segment(self, segment: Segment) -> bytes:
+        """The bytes of the file, with the changes that the manifest says."""
+        with self._errors(segment.name):
+            content = checked(self._read, segment, LONGEST_SEGMENT)
+            unpacked(content, segment)
+            return content
+
     def changes(self, offsets: OffsetRange) -> list[Change]:
         try:
             return self._changes(offsets)
-        except FeedUnreachable:
+        except FeedUnreachable as error:
+            if not error.is_missing:
+                raise
             self._loaded = None
             return self._changes(offsets)
 
@@ -105,19 +122,16 @@ class MirrorFeed:
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> LocalSnapshot:
-        if refused is not None and refused.link == snapshot.link:
-            raise SnapshotRefused(f"the mirror still has the refused snapshot: {refused.reason}")
         entry = self._entry(snapshot)
-        with self._errors(entry.name), self._opened(entry.name) as stream:
-            source = cast(BinaryIO, _Checked(stream, entry, self._count, keep_alive))
-            file = self._spool.store_stream(source, entry.name)
+        with self._errors(entry.name):
+            file = self._files.fetch(self._folders, Download(entry, self._spool, refused, keep_alive))
         file.check_disk_space()
         return file
 
     open_snapshot = fetch_snapshot
 
     def tidy(self) -> None:
-        self._spool.tidy()
+        self._files.tidy(self._spool)
 
     def snapshot_bytes(self, snapshot: Snapshot) -> int | None:
         try:
@@ -126,11 +140,11 @@ class MirrorFeed:
             return None
 
     def diagnose(self) -> tuple[list[CheckResult], int | None]:
+        self._files.is_persistent = False
         try:
             info = self.consumer_info()
             entry = self._manifest.snapshots[-1]
-            with self._errors(entry.name), self._opened(entry.name):
-                pass
+            self._read(entry.name, 0)
         except CtisyncError as error:
             return [failed("feed", error.message, error.hint, about=self._consumer)], None
         at = f"{self._manifest.checked_at:%Y-%m-%dT%H:%M:%SZ}"
@@ -141,7 +155,7 @@ class MirrorFeed:
 
     def fetch_from(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:
         raise UsageError(
-            "the feed is a mirror folder, so ctisync downloads nothing",
+            "the feed is a mirror, so ctisync downloads nothing",
             hint="download the snapshot with another program, and pass the file",
         )
 
@@ -154,8 +168,8 @@ class MirrorFeed:
             try:
                 with self._errors(HEAD):
                     return publication(self._read, str(self._consumer))
-            except (FeedUnreachable, FeedRefused):
-                if not left:
+            except (FeedUnreachable, FeedRefused) as error:
+                if not left or not (isinstance(error, FeedRefused) or error.is_missing):
                     raise
                 self._clock.sleep(_PAUSE)
         raise AssertionError  # pragma: no cover  # the last try has raised
@@ -173,6 +187,7 @@ class MirrorFeed:
                 f"the mirror {self._root} has changes up to {manifest.last_offset}, not all of {offsets}: "
                 "it has changed since this pass began",
                 hint="run the same command again",
+                is_missing=True,
             )
         lines = [
             line
@@ -202,16 +217,7 @@ class MirrorFeed:
 
     def _read(self, name: str, most: int) -> bytes:
         self.check_time()
-        with self._opened(name) as file:
-            content = file.read(most + 1)
-        self._count(len(content))
-        return content
-
-    def _opened(self, name: str) -> AbstractContextManager[BinaryIO]:
-        return self._files.opened(self._folders, name)
-
-    def _count(self, received: int) -> None:
-        self.received += received
+        return self._files.read(self._folders, name, most)
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
@@ -223,35 +229,3 @@ class MirrorFeed:
                 f"the mirror cannot be used: {self._place}/{name}: {error}",
                 hint=self._files.hint,
             ) from None
-
-
-class _Checked:
-    """A snapshot's file, of which a copy is made; the end raises WrongMirror unless it was the right one."""
-
-    def __init__(
-        self,
-        file: BinaryIO,
-        entry: MirroredSnapshot,
-        count: Callable[[int], None],
-        meanwhile: Callable[[], None],
-    ) -> None:
-        self._file = file
-        self._entry = entry
-        self._count = count
-        self._meanwhile = meanwhile
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def read(self, size: int) -> bytes:
-        self._meanwhile()
-        try:
-            piece = self._file.read(size)
-        except OSError as error:
-            raise WrongMirror(f"it cannot be read: {error.strerror}") from None
-        self._count(len(piece))
-        self._size += len(piece)
-        self._digest.update(piece)
-        is_whole = (self._size, self._digest.hexdigest()) == (self._entry.size, self._entry.sha256)
-        if self._size > self._entry.size or not (piece or is_whole):
-            raise WrongMirror("it is damaged: it has not the size and the digest that it should")
-        return piece

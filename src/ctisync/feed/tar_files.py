@@ -1,29 +1,47 @@
 """The files of a mirror in a bundle."""
 
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from ctisync.core.bundle import BLOCK, END, member_of
 from ctisync.core.manifest import WrongMirror
 from ctisync.errors import FeedRefused
+from ctisync.feed.mirror_files import Folders, StreamedFiles
+from ctisync.feed.snapshot.spool import SpoolFolder
+from ctisync.system.files import STDOUT, open_any, open_own
+from ctisync.system.process import standard_input
 
 _MOST_MEMBERS: Final = 20_000
 """More than a manifest can name."""
 
 _MOST_NAMED: Final = 5
 
-Folders = tuple[str, ...]
+
+@contextmanager
+def opened_bundle(path: Path, spool: SpoolFolder) -> Iterator["TarFiles"]:
+    """A bundle that is a regular file is read where it is, another one, such as `-`, from a copy in the
+    spool."""
+    with ExitStack() as opened:
+        file = standard_input() if path == STDOUT else opened.enter_context(open_any(path))
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            copy = spool.store_stream(file, str(path))
+            file = opened.enter_context(open_own(copy.path))
+            copy.discard()  # it stays until it is closed
+        yield TarFiles(file, str(path))
 
 
-class TarFiles:
+class TarFiles(StreamedFiles):
     """`mirror_files.MirrorFiles` of a bundle, the `file`; `name`: for messages. Raises FeedRefused if it is
     none, and for a file that is not in it: waiting does not bring it."""
 
     hint = "copy the bundle again, or make it anew"
 
     def __init__(self, file: BinaryIO, name: str) -> None:
+        super().__init__()
         self._file = file
         self._name = name
         self._places: dict[str, tuple[int, int]] = {}

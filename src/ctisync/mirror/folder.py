@@ -35,14 +35,13 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock, Log
-from ctisync.system.files import add_file, atomic_write, open_own
+from ctisync.system.files import add_file, atomic_write, size_and_digest
 
 _OURS: Final = re.compile(
     r"(?:c-\d+-\d+-[0-9a-f]{32}\.zst|m-\d+-[0-9a-f]{32}\.json|s-[0-9a-f]{32}_.*|\..*\.part)"
 )
 _STAYS: Final = timedelta(days=1)
 """A file that no manifest names any more stays this long: a reader may have just read an older head."""
-_PIECE: Final = 1 << 20
 _TRIES: Final = 20
 _PAUSE: Final = 0.25
 """Seconds between two tries to replace the head, which SMB refuses while a reader has it open."""
@@ -118,21 +117,14 @@ class MirrorFolder:
         """Write a file that is named by its content; one that is there already stays."""
         target = self.path / name
         with self._errors():
-            with suppress(FileNotFoundError):
-                if target.read_bytes() == content:
-                    return
-            self._write(target, content)
-            self.written += len(content)
+            if not _holds(target, content):
+                self._write(target, content)
+                self.written += len(content)
 
     def digest(self, source: Path, meanwhile: Callable[[], None]) -> tuple[int, str]:
         """Size and SHA-256 of a file of the lock's folder."""
-        digest, size = hashlib.sha256(), 0
-        with self._errors(), open_own(source) as file:
-            while piece := file.read(_PIECE):
-                meanwhile()
-                digest.update(piece)
-                size += len(piece)
-        return size, digest.hexdigest()
+        with self._errors():
+            return size_and_digest(source, meanwhile)
 
     def move_here(self, source: Path, name: str) -> None:
         """Add a file of the lock's folder."""
@@ -151,11 +143,12 @@ class MirrorFolder:
         digest = hashlib.sha256(text).hexdigest()
         name = manifest_name(manifest.serial, digest)
         self.add(name, text)
-        head = Head(format=FORMAT, manifest=MirrorFile(name=name, size=len(text), sha256=digest))
+        head = encoded(Head(format=FORMAT, manifest=MirrorFile(name=name, size=len(text), sha256=digest)))
         with self._errors():
             for left in reversed(range(_TRIES)):
                 try:
-                    self._write(self.path / HEAD, encoded(head))
+                    if not _holds(self.path / HEAD, head):  # else web servers would give it another ETag
+                        self._write(self.path / HEAD, head)
                     break
                 except OSError as error:
                     if not left or error.errno not in _IN_USE:
@@ -205,3 +198,9 @@ class MirrorFolder:
                 f"cannot write the mirror {error.filename or self.path}: {error.strerror}",
                 hint=f"check permissions and free disk space: df -h {quoted(self.path)}",
             ) from error
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    with suppress(FileNotFoundError):
+        return path.read_bytes() == content
+    return False

@@ -4,6 +4,7 @@ Until the head is replaced, readers have the last state. A pass that was interru
 manifest, and the next pass goes on there.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from ctisync.core.segment import packed
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, ReplyTooLarge, SnapshotRefused
 from ctisync.mirror.folder import MirrorFolder, Notes
-from ctisync.mirror.source import MirrorSource, OriginalSnapshot
+from ctisync.mirror.source import CopySource, MirrorSource, OriginalSnapshot
 from ctisync.ports import Clock, Log
 
 _DRAFT_EVERY: Final = 50
@@ -50,14 +51,13 @@ class Plan(NamedTuple):
     bytes: int | None
 
 
-@dataclass
-class Publisher:
+@dataclass(kw_only=True)
+class MirrorPass(ABC):
     """`restarts`: a feed that went back is published anew (`on_feed_reset`). The caller holds the lock."""
 
-    feed: MirrorSource
+    feed: MirrorSource | CopySource
     folder: MirrorFolder
     consumer: Consumer
-    keep: Keep
     clock: Clock
     log: Log
     restarts: bool
@@ -65,8 +65,64 @@ class Publisher:
     def __post_init__(self) -> None:
         self.notes: Notes = self.folder.notes()
 
+    @abstractmethod
     def run(self) -> None:
         """Raises what the feed raises; the folder then has its last state."""
+
+    @abstractmethod
+    def plan(self) -> Plan:
+        """What `run` would do now. Writes nothing, and raises what `run` raises at its begin."""
+
+    def begin_cooldown(self, seconds: float, reason: str, server: str | None) -> None:
+        feed = self.notes.feed.cooldown_begun(seconds, reason, self.clock.now(), server)
+        self._remember(replace(self.notes, feed=feed))
+
+    def _remember(self, notes: Notes) -> None:
+        self.notes = notes
+        self.folder.remember(notes)
+
+    def _publish(self, manifest: Manifest) -> None:
+        named = {*manifest.files, self.folder.publish(manifest)}
+        self._remember(self.folder.tidy(named, replace(self.notes, draft=None)))
+        self.feed.tidy()
+        self.log.event(
+            "info",
+            "mirror-published",
+            consumer=str(self.consumer),
+            serial=manifest.serial,
+            offset=manifest.last_offset,
+            floor=manifest.floor,
+            snapshot_offset=manifest.snapshots[-1].offset,
+            bytes=self.folder.written,
+        )
+
+    def _fetch(self, snapshot: Snapshot) -> OriginalSnapshot:
+        try:
+            return self.feed.fetch_snapshot(snapshot, self.notes.feed.refused, self.feed.check_time)
+        except SnapshotRefused as error:
+            if error.body is not None:
+                self._refuse(RefusedSnapshot(snapshot.link, *error.body, error.message))
+            raise
+
+    def _refuse(self, snapshot: RefusedSnapshot) -> None:
+        self._remember(replace(self.notes, feed=self.notes.feed.snapshot_refused(snapshot)))
+
+    def _another_history(self) -> FeedRefused:
+        return FeedRefused(
+            f"{self.consumer}: the feed went back, or began anew: the mirror {self.folder.path} has another "
+            "history; nothing was published",
+            hint='set on_feed_reset = "init" (readers then need init-snapshot), or mirror to a new folder',
+        )
+
+
+@dataclass(kw_only=True)
+class Publisher(MirrorPass):
+    """A pass whose feed is the CTI API."""
+
+    feed: MirrorSource
+    keep: Keep
+
+    def run(self) -> None:
         published = self.folder.manifest()
         info, about = self.feed.source_info()
         checked_at = self.clock.now()
@@ -89,10 +145,9 @@ class Publisher:
             snapshots=snapshots,
             segments=segments,
         )
-        self._publish(self._with_changes(draft))
+        self._publish(pruned(self._with_changes(draft), self.keep, self.clock.now()))
 
     def plan(self) -> Plan:
-        """What `run` would do now. Writes nothing, and raises what `run` raises at its begin."""
         published = self.folder.manifest()
         info, _ = self.feed.source_info()
         begun = self._begun(published, info)
@@ -105,10 +160,6 @@ class Publisher:
             due,
             None if due is None else self.feed.snapshot_bytes(due),
         )
-
-    def begin_cooldown(self, seconds: float, reason: str, server: str | None) -> None:
-        feed = self.notes.feed.cooldown_begun(seconds, reason, self.clock.now(), server)
-        self._remember(replace(self.notes, feed=feed))
 
     def _begun(self, published: Manifest | None, info: ConsumerInfo) -> Manifest | None:
         """What the folder has already, also of a pass that was interrupted; None to begin anew. Raises
@@ -131,13 +182,6 @@ class Publisher:
         was, now = wire.identity(begun.feed), info.identity
         return is_ahead and (was is None or now is None or was == now)
 
-    def _another_history(self) -> FeedRefused:
-        return FeedRefused(
-            f"{self.consumer}: the feed went back, or began anew: the mirror {self.folder.path} has another "
-            "history; nothing was published",
-            hint='set on_feed_reset = "init" (readers then need init-snapshot), or mirror to a new folder',
-        )
-
     def _last_offset(self, begun: Manifest | None, info: ConsumerInfo) -> int | None:
         """None if nothing can be published yet, with a warning."""
         if info.last_offset is None or (info.snapshot is None and (begun is None or not begun.snapshots)):
@@ -158,12 +202,7 @@ class Publisher:
         return offered if is_due(kept, offered.offset, age, self.clock.now()) else None
 
     def _fetched(self, offered: Snapshot, last_offset: int) -> MirroredSnapshot:
-        try:
-            file = self.feed.fetch_snapshot(offered, self.notes.feed.refused, lambda: None)
-        except SnapshotRefused as error:
-            if error.body is not None:
-                self._refuse(RefusedSnapshot(offered.link, *error.body, error.message))
-            raise
+        file = self._fetch(offered)
         with closing(file):
             try:
                 return self._add_snapshot(file, offered, max(last_offset, offered.offset))
@@ -171,9 +210,6 @@ class Publisher:
                 self._refuse(file.as_refused(error.message))
                 file.discard()
                 raise
-
-    def _refuse(self, snapshot: RefusedSnapshot) -> None:
-        self._remember(replace(self.notes, feed=self.notes.feed.snapshot_refused(snapshot)))
 
     def _add_snapshot(self, file: OriginalSnapshot, offered: Snapshot, most: int) -> MirroredSnapshot:
         """It is read to its end first: a reader must be able to load it."""
@@ -228,26 +264,6 @@ class Publisher:
         segment, content = packed(offsets, changes)
         self.folder.add(segment.name, content)
         return segment
-
-    def _publish(self, draft: Manifest) -> None:
-        manifest = pruned(draft, self.keep, self.clock.now())
-        named = {*manifest.files, self.folder.publish(manifest)}
-        self._remember(self.folder.tidy(named, replace(self.notes, draft=None)))
-        self.feed.tidy()
-        self.log.event(
-            "info",
-            "mirror-published",
-            consumer=str(self.consumer),
-            serial=manifest.serial,
-            offset=manifest.last_offset,
-            floor=manifest.floor,
-            snapshot_offset=manifest.snapshots[-1].offset,
-            bytes=self.folder.written,
-        )
-
-    def _remember(self, notes: Notes) -> None:
-        self.notes = notes
-        self.folder.remember(notes)
 
 
 def _has(changes: list[tuple[ChangeMark, bytes]], change: Edge) -> bool:

@@ -29,7 +29,7 @@ from ctisync.settings.model import LoadedSettings, Settings, SetValue
 from ctisync.settings.schema import leaf_types, variable
 from ctisync.system.files import open_any
 from ctisync.system.folders import folder_risk, network_disk_risk
-from ctisync.urls import Secret, redacted, refuse_credentials, split
+from ctisync.urls import Secret, address_of, redacted, refuse_credentials, split
 
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
 """Indices of the state and of the history."""
@@ -118,9 +118,9 @@ def check_url(url: str, where: str, login: str) -> None:
 
 
 def check_feed_url(url: str, where: str) -> None:
-    """The same, or the address of a folder."""
+    """The same, also after `mirror+`, or the address of a folder."""
     if not url.startswith("file:"):
-        check_url(url, where, f"cti.token_file or {variable('cti.token')}")
+        check_url(address_of(url), where, f"cti.token_file or {variable('cti.token')}")
         return
     parts = split(url, where)
     if not url.startswith("file:///") or parts.query or parts.fragment or "%00" in url:
@@ -381,7 +381,7 @@ def _sent_without_tls(settings: Settings) -> Iterator[Advice]:
         ("ping_url", ping, "it", () if ping is None else (ping.reveal(),)),
     ]
     for what, secret, setting, urls in sent:
-        if secret is not None and any(map(_is_without_tls, urls)):
+        if secret is not None and any(map(_is_without_tls, map(address_of, urls))):
             yield Advice(f"{what} goes over the network without TLS", f"set {setting} to an https address")
 
 

@@ -30,7 +30,7 @@ LongSeconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The feed.
 
-    url: Base URL of the CTI API.
+    url: Base URL of the CTI API; or a mirror: `file:///DIR`, or `mirror+https://HOST/PATH` on a web server.
     token: Bearer token; ctisync sends it only to the host of `cti.url`, or, if it is set, of
         `cti.token_exchange_url`.
     token_file: File that contains the token.

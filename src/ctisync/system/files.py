@@ -5,6 +5,7 @@ files of this user. Whether other users can change the folder of a file: `folder
 """
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -25,6 +26,8 @@ STDOUT: Final = Path("-")
 
 _OLD: Final = 86_400
 """Seconds: a partial file that has not changed for this long is of a dead process."""
+
+_PIECE: Final = 1 << 20
 
 _OF_KERNEL: Final = re.compile(r"/dev(/pts)?|/proc(/.*)?")
 
@@ -188,6 +191,17 @@ def open_inside(root: Path, folders: Sequence[str], name: str) -> BinaryIO:
         os.close(file)
         raise OSError(errno.EINVAL, "it is not a regular file", name)
     return os.fdopen(file, "rb")
+
+
+def size_and_digest(path: Path, meanwhile: Callable[[], None]) -> tuple[int, str]:
+    """Bytes and SHA-256 of a file of this user. Raises OSError."""
+    digest, size = hashlib.sha256(), 0
+    with open_own(path) as file:
+        while piece := file.read(_PIECE):
+            meanwhile()
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
 
 
 def add_file(source: Path, target: Path, unsynced: Callable[[OSError], None]) -> None:

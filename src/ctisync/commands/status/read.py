@@ -14,11 +14,12 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Owed, Phase, Summary
 from ctisync.errors import DONE, CtisyncError, StoreUnavailable
+from ctisync.host_files import lock_path
 from ctisync.ports import Clock, Store
 from ctisync.settings import Settings
 from ctisync.system.locks import LockState, read_lock
 from ctisync.system.threads import run_within
-from ctisync.wiring import effective_state, feed_certificates, lock_path, opened_feed, opened_store
+from ctisync.wiring import effective_state, feed_certificates, opened_feed, opened_store
 
 USUAL_TIMEOUT: Final = 60.0
 CHECK_TIMEOUT: Final = 10.0

@@ -20,6 +20,7 @@ from ctisync.feed.http.budget import PassLimits, ReadDeadline, RetryLater
 from ctisync.feed.http.replies import PROXY_HINT, one_line, snapshot_hints, words_in
 from ctisync.feed.http.url_policy import ConnectionWatch, Reach, hop, origin, shown
 from ctisync.tls import Files
+from ctisync.urls import address_of
 
 if TYPE_CHECKING:
     import httpx
@@ -117,9 +118,10 @@ class FeedTransport:
         setting: str = "cti.url",
         read: float | None = None,
     ) -> None:
-        """`setting`: the one with `base_url`. `read`: seconds to receive the next bytes, by default 60."""
-        self._base_url = base_url
-        self._origin = origin(base_url)
+        """`base_url`: also one that begins with `mirror+`. `setting`: the one with it. `read`: seconds to
+        receive the next bytes, by default 60."""
+        self._base_url = address_of(base_url)
+        self._origin = origin(self._base_url)
         self._setting = setting
         self._token = None if token is None else checked_token(token)
         self._headers = headers
@@ -128,7 +130,7 @@ class FeedTransport:
         self._clock = pass_limits.clock
         self._read = _READ if read is None else read
         self._deadline = ReadDeadline(self._read, pass_limits)
-        self._files = Files("cti", ca_file)
+        self._files = Files("cti", ca_file, prefix=base_url.removesuffix(self._base_url))
         self._client = _client(self._files, self._origin.scheme)
         self._is_checked = False  # a connection of the client, which keeps it for its next requests
         self._others: dict[str, httpx.Client] = {}  # by scheme, for addresses of any host
@@ -303,7 +305,7 @@ class FeedTransport:
             raise ConfigurationError(
                 f"{message}, a redirect to {shown(reply.location) or 'no address'}; "
                 "ctisync does not follow it",
-                hint=f"set {reply.setting} to the address of the API (https, no redirect)",
+                hint=f"set {reply.setting} to an https address that does not redirect",
             )
         secrets = (*self._headers.values(), *filter(None, [self._token]))  # a server may repeat them
         words = words_in(reply.headers, reply.chunks, secrets) if quoting else ""

@@ -30,7 +30,7 @@ from ctisync.system.files import atomic_write, open_own, open_own_fd, sync, why_
 _LONGEST_NOTE: Final = 1 << 16
 """Bytes of a link, an ETag and a number."""
 
-_ETAG: Final = re.compile(r'^(W/)?"[\x21\x23-\x7e]{0,500}"\Z')
+ETAG: Final = re.compile(r'^(W/)?"[\x21\x23-\x7e]{0,500}"\Z')
 """An entity-tag (RFC 9110, 8.8.3) without obs-text, which programs read differently. Servers' own ETags are
 far shorter than this, and servers accept far longer headers in a request."""
 
@@ -46,7 +46,7 @@ class Offer(msgspec.Struct, frozen=True):
     """
 
     link: str
-    etag: Annotated[str, Meta(pattern=_ETAG.pattern)] | None = None
+    etag: Annotated[str, Meta(pattern=ETAG.pattern)] | None = None
     size: Annotated[int, Meta(ge=0)] | None = None
 
     @property
@@ -137,7 +137,7 @@ class Download:
         """The file by the reply's headers, and the position at which its body begins."""
         etag = reply.headers.get("etag")
         if reply.status == 200:
-            usable = etag if etag is not None and _ETAG.match(etag) else None
+            usable = etag if etag is not None and ETAG.match(etag) else None
             return Offer(self._link, usable, reply.content_length), 0
         have, stored = self.have, self._resumed
         if stored is None:

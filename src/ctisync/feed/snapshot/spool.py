@@ -8,17 +8,17 @@ stores share the folder.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.feed.http.budget import PassLimits, RetryBudget, RetryLater
-from ctisync.feed.http.token_exchange import Access
+from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download, Offer
 from ctisync.feed.snapshot.file import LocalSnapshot
@@ -67,15 +67,19 @@ class SpoolFolder:
     def _begin(self, link: str) -> Path:
         """Create the folder, and remove the files of other snapshots. Returns the path of the part."""
         self.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        digest = hashlib.sha256(link.encode()).hexdigest()[:16]
-        part = self.lock.with_name(f"{self.lock.stem}-{digest}.part")
+        part = self.note_of(link).with_suffix(".part")
         self._remove_all_but(part.stem)
         return part
 
-    def tidy(self) -> None:
-        """Remove the files that dead passes have left. Raises StoreUnavailable."""
+    def tidy(self, keep: Path | None = None) -> None:
+        """Remove the files that dead passes have left, but for `keep`. Raises StoreUnavailable."""
         with self._usable_folder():
-            self._remove_all_but(None)
+            self._remove_all_but(None if keep is None else keep.stem)
+
+    def note_of(self, link: str) -> Path:
+        """The path of a file in which something of `link` may be kept."""
+        digest = hashlib.sha256(link.encode()).hexdigest()[:16]
+        return self.lock.with_name(f"{self.lock.stem}-{digest}.json")
 
     def _remove_all_but(self, stem: str | None) -> None:
         for path in downloads(self.lock):
@@ -96,11 +100,20 @@ class SpoolFolder:
             ) from error
 
 
+class Server(Protocol):
+    """Where a download comes from."""
+
+    def follow(
+        self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...], reach: Reach | None
+    ) -> AbstractContextManager[FeedReply]:
+        """As `FeedTransport.follow`."""
+
+
 @dataclass(frozen=True)
 class Spool(SpoolFolder):
     """A folder for downloads; `Download` writes the content of the files."""
 
-    access: Access
+    access: Server
     retry_budget: RetryBudget
 
     def fetch(

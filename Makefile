@@ -150,9 +150,10 @@ release-check:
 # extras stands with them in dev.txt: else pip takes the newest version for those, which no hash is there for.
 lock: .venv-lock/.packages
 	$(PIP_COMPILE) pyproject.toml --output-file requirements/runtime.txt
+	$(PIP_COMPILE) --extra serve --constraint requirements/runtime.txt pyproject.toml --output-file requirements/serve.txt
 	$(PIP_COMPILE) requirements/build.in --output-file requirements/build.txt
 	$(PIP_COMPILE) --no-strip-extras --constraint requirements/runtime.txt --constraint requirements/build.txt \
-		pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+		--extra serve pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(PIP_COMPILE) requirements/lock.in --output-file requirements/lock.txt
 	$(PIP_COMPILE) requirements/fuzz.in --output-file requirements/fuzz.txt
 	$(PIP_COMPILE) requirements/pipx.in --output-file requirements/pipx.txt

@@ -9,7 +9,7 @@ _WITH_CONSUMER: Final = frozenset(
     (
         *("sync", "update", "init-snapshot", "status", "export", "show", "search", "match"),
         "watch test",
-        *("mirror", "bundle", "import"),
+        *("mirror", "bundle", "import", "serve"),
         *("verify", "history", "log", "doctor"),
     )
 )

@@ -28,7 +28,7 @@ def consumer_lock(
     path, local = lock_path(settings, consumer), settings.backend.local
     _refuse_shared(path.parent)
     if path.parent == settings.state_dir:
-        _make_folder(settings.state_dir)
+        make_folder(settings.state_dir)
         _refuse_shared(path.parent)
     if local is not None:  # it may be a link to another folder
         _refuse_shared(local.path)
@@ -81,7 +81,7 @@ def check_folder(folder: Path, settings: Settings) -> None:
             )
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     try:
         # Under a umask of 002, mkdir with `parents` would make them writable for the group.
         for each in [*reversed(folder.parents), folder]:

@@ -39,6 +39,7 @@ ARGUMENTS: Final = {
     "mirror": ["folder"],
     "bundle": ["folder", "--since", "none", "--output", "made.tar"],
     "import": ["bundle.tar"],
+    "serve": ["folder"],
 }
 """Without which the command makes no sense."""
 

@@ -137,6 +137,10 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "HttpFiles._refuse": (LOOK,),
     "HttpFiles._persist": (LOOK,),
     "MirrorFolder._errors": (MIRROR, ROOM),
+    "serve": (OTHERS, MIRROR),
+    "_listening": (CHOICE, CHOICE, CHOICE),
+    "_checked_url": (CHOICE,),
+    "ServedMirror._load": (MIRROR,),
     "bad_end": (
         "a range that cannot be",
         "other resources are wanted",

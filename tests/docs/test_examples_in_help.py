@@ -1,5 +1,6 @@
 """The examples that `--help` and the manual show are run, on a host where there is what they are about."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from ctisync.cli.help import HELP_TEXTS
 from tests.docs.shell import path_with, run, tools
 from tests.docs.stage import LAST_OFFSET, RECORDS, Stage
+from tests.support.authority import Authority
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.scanner_tables import PAYLOADS
@@ -52,6 +54,30 @@ def pack(stage: Stage) -> None:
         assert stage.run("bundle", mirror, "--since", "none", "--output", name).code == 0
 
 
+def until_it_serves(typed: str, home: Path) -> str:
+    """A script that serves a mirror in this folder, at a free port of this host, until that is logged. The
+    server is a process that the shell can end."""
+    listens = typed if "--listen" in typed else f"{typed} --listen 192.0.2.7:8080"
+    here = listens.replace("192.0.2.7:8080", "127.0.0.1:0").replace(
+        "ctisync ", f"{sys.executable} -m ctisync "
+    )
+    pair = Authority(home).issue("server")
+    return "\n".join(
+        [
+            f"cp {pair.certificate} cert.pem",
+            f"cp {pair.key} key.pem",
+            f"ctisync mirror {home / 'srv'}",
+            "mkfifo log",
+            f"{here} 2> log &",
+            "exec 3< log",
+            "grep -q -m 1 serve-loaded <&3",
+            "rm log",
+            "kill $!",
+            'wait $! || test "$?" = 143',
+        ]
+    )
+
+
 @pytest.mark.parametrize("path", HELP_TEXTS, ids=lambda path: f"ctisync {path}".strip())
 def test_each_example_does_what_it_says(stage: Stage, path: str) -> None:
     on_path = path_with(tools(stage.home / "bin", "tests.docs.hurried"))
@@ -59,5 +85,6 @@ def test_each_example_does_what_it_says(stage: Stage, path: str) -> None:
         pack(stage)
     for example in HELP_TEXTS[path].examples:
         typed = example.typed.replace("/srv/cti", str(stage.home / "srv"))
+        typed = until_it_serves(typed, stage.home) if path == "serve" else typed
         ended = run(typed, {**stage.environ, "PATH": on_path}, stage.home)
         assert ended.returncode == example.code, f"{example.typed}\n{ended.stdout}{ended.stderr}"

@@ -42,6 +42,7 @@ TESTS: Final[dict[str, Stages]] = {
     "fields_of": (("tests/unit/test_facts.py",),),
     "Scanner": (("tests/unit/test_scanner.py",),),
     "Conditions": (("tests/unit/test_conditions.py",),),
+    "consumer_reply": (("tests/unit/test_api.py",),),
     "Manifest": (("tests/unit/test_mirror_manifest.py",),),
     "part": (("tests/mirror/test_hostile_bundles.py", "tests/mirror/test_bundles.py"),),
     "Publication": (("tests/mirror/test_hostile.py",),),

@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "mirror": "ctisync.commands.mirror",
     "bundle": "ctisync.commands.bundles",
     "import": "ctisync.commands.bundles",
+    "serve": "ctisync.commands.serve",
     "verify": "ctisync.commands.verify",
     "history": "ctisync.commands.history",
     "log": "ctisync.commands.records",

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from ctisync.core.manifest import Edge, Manifest, is_continued
 from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable
 from ctisync.mirror.publish import Plan
 from tests.mirror.parts import CONSUMER, Mirror, read_all
@@ -193,22 +191,3 @@ def test_a_damaged_snapshot_of_a_server_is_not_fetched_again_by_the_next_pass(
         web.lies.clear()
         copy(mirror, second, f"mirror+{web.url}")
     assert served(second) == served(mirror.root)
-
-
-def test_a_history_goes_on_where_both_have_the_same_changes(mirror: Mirror) -> None:
-    old: Manifest = manifest(mirror)
-    further(mirror)
-    new: Manifest = manifest(mirror)
-    assert is_continued(old, new)
-    assert is_continued(new, old)
-    full, last, *rest = new.segments
-    other = Edge(last.after + 1, "2030-01-01T00:00:00Z")
-    others = [
-        replace(new, segments=(replace(full, last=other), last, *rest)),
-        replace(new, segments=(replace(full, count=full.count - 1), last, *rest)),
-        replace(new, segments=(full, replace(last, first=other), *rest)),
-        replace(new, feed={**new.feed, "inserted_at": "2030-01-01T00:00:00Z"}),
-    ]
-    assert not any(is_continued(old, each) or is_continued(each, old) for each in others)
-    assert is_continued(old, replace(new, feed={}))
-    assert is_continued(old, replace(new, segments=(full, replace(last, first=None), *rest)))

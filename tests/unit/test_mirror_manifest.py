@@ -27,6 +27,7 @@ from ctisync.core.manifest import (
     encoded,
     full,
     head_of,
+    is_continued,
     is_due,
     manifest_of,
     pieces,
@@ -274,3 +275,56 @@ def test_what_is_pruned_is_still_a_manifest(chance: random.Random, snapshots: in
 
 def test_a_text_that_fits_is_what_other_programs_read() -> None:
     assert msgspec.json.decode(TEXT)["feed"] == {"id": 4, "is_public": True, "operations": None}
+
+
+OLD: Final = manifest(segments=(segment(2000, 3000), segment(3000, 3200)), last_offset=3200)
+LATER: Final = Edge(2001, "2030-01-01T00:00:00Z")
+
+
+def test_a_history_goes_on_in_a_newer_manifest_and_in_an_older_one() -> None:
+    new = manifest(segments=(segment(2000, 3000), grown(3000, 4000), segment(4000, 4321)))
+    further = manifest(segments=(grown(3000, 4000), segment(4000, 4321)), floor=3000)
+    later = manifest(segments=(segment(5000, 6000),), floor=5000)
+    for one, other in ((OLD, OLD), (OLD, new), (OLD, further), (OLD, later), (new, further)):
+        assert is_continued(one, other)
+        assert is_continued(other, one)
+
+
+def grown(after: int, to: int) -> Segment:
+    """What the open segment of OLD has become."""
+    return replace(segment(after, to), first=OLD.segments[1].first)
+
+
+def test_no_change_yet_in_an_open_segment_is_the_same_history() -> None:
+    empty = manifest(segments=(segment(2000, 3000), segment(3000, 3200, count=0)), last_offset=3200)
+    new = manifest(segments=(segment(2000, 3000), segment(3000, 4000), segment(4000, 4321)))
+    assert is_continued(empty, new)
+    assert is_continued(new, empty)
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        (replace(segment(2000, 3000), first=LATER), segment(3000, 3200)),
+        (replace(segment(2000, 3000), last=LATER), segment(3000, 3200)),
+        (segment(2000, 3000, count=999), segment(3000, 3200)),
+        (segment(2000, 3000), segment(3000, 3200, count=0)),
+        (segment(2000, 3000), replace(segment(3000, 4000), first=LATER), segment(4000, 4321)),
+    ],
+    ids=["first", "last", "count", "none", "first of a grown one"],
+)
+def test_other_changes_at_the_same_offsets_are_another_history(segments: tuple[Segment, ...]) -> None:
+    other = manifest(segments=segments, last_offset=segments[-1].to)
+    assert not is_continued(OLD, other)
+    assert not is_continued(other, OLD)
+
+
+def test_another_consumer_of_the_feed_is_another_history_if_both_say_who_they_are() -> None:
+    one, other, unknown = (
+        replace(OLD, feed=feed) for feed in ({"id": 1, "inserted_at": "a"}, {"id": 1, "inserted_at": "b"}, {})
+    )
+    assert not is_continued(one, other)
+    for each in (one, other):
+        assert is_continued(each, unknown)
+        assert is_continued(unknown, each)
+        assert is_continued(each, each)

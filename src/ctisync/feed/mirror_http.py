@@ -20,7 +20,7 @@ from ctisync.feed.mirror_files import Download, Folders
 from ctisync.feed.snapshot.download import ETAG
 from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.feed.snapshot.spool import Spool, SpoolFolder
-from ctisync.system.files import atomic_write, open_own, size_and_digest
+from ctisync.system.files import atomic_write, open_own
 from ctisync.urls import address_of
 
 _MISSING: Final = (403, 404, 410)
@@ -107,7 +107,7 @@ class HttpFiles:
         downloads = Spool(spool.lock, spool.pass_limits, spool.log, self, self._retry_budget)
         url = self._url(folders, entry.name)
         snapshot = downloads.fetch(entry.name, url, refused, keep_alive, self._reach)
-        if size_and_digest(snapshot.path, keep_alive) != (entry.size, entry.sha256):
+        if spool.size_and_digest(snapshot, keep_alive) != (entry.size, entry.sha256):
             offer = snapshot.offer
             snapshot.discard()
             raise SnapshotRefused(

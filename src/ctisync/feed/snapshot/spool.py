@@ -23,7 +23,7 @@ from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download, Offer
 from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.ports import Log
-from ctisync.system.files import open_own_fd, to_chown
+from ctisync.system.files import open_own_fd, size_and_digest, to_chown
 
 _PIECE: Final = 1 << 20
 _ACCEPTED: Final = (200, 206, 416)
@@ -75,6 +75,11 @@ class SpoolFolder:
         """Remove the files that dead passes have left, but for `keep`. Raises StoreUnavailable."""
         with self._usable_folder():
             self._remove_all_but(None if keep is None else keep.stem)
+
+    def size_and_digest(self, file: LocalSnapshot, meanwhile: Callable[[], None]) -> tuple[int, str]:
+        """Bytes and SHA-256 of a file of this folder. Raises StoreUnavailable."""
+        with self._usable_folder():
+            return size_and_digest(file.path, meanwhile)
 
     def note_of(self, link: str) -> Path:
         """The path of a file in which something of `link` may be kept."""

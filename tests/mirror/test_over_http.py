@@ -23,6 +23,7 @@ from ctisync.ports import Feed
 from ctisync.settings import CtiSettings, Settings, StoreSettings
 from ctisync.wiring import opened_feed
 from tests.mirror.parts import CONSUMER, Content, Mirror, read_all
+from tests.support.authority import Authority
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.web_folder import Lie, WebFolder, answer, instead
@@ -282,6 +283,22 @@ def test_only_a_snapshot_is_redirected_and_only_to_allowed_hosts(
         web.lies = {"head.json": elsewhere}
         with pytest.raises(ConfigurationError, match="redirect"):
             read(opened, allowed_hosts=(f"localhost:{other.port}",))
+
+
+def test_over_https_only_a_trusted_server_is_read_and_a_wrong_scheme_is_named(
+    opened: Opened, mirror: Mirror, truth: Content
+) -> None:
+    authority = Authority(mirror.home / "authority")
+    with WebFolder(mirror.root, authority.issue("mirror")) as web, WebFolder(mirror.root) as plain:
+        place = f"localhost:{web.port}"
+        assert read(opened, url=f"mirror+https://{place}", ca_file=authority.file) == truth
+        with pytest.raises(AccessRefused, match="certificate"):
+            read(opened, url=f"mirror+https://{place}")
+        with pytest.raises(AccessRefused, match=r"begins with mirror\+http://") as caught:
+            read(opened, url=f"mirror+http://{place}")
+        assert f"mirror+https://{place}" in str(caught.value.hint)
+        with pytest.raises(AccessRefused, match=r"begins with mirror\+https://"):
+            read(opened, url=f"mirror+https://localhost:{plain.port}", ca_file=authority.file)
 
 
 def test_doctor_sends_each_request_once(opened: Opened, web: WebFolder) -> None:

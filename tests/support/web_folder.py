@@ -1,11 +1,13 @@
 """A web server with the files of a folder: ETag, ranges, and lies about single files."""
 
 import re
+import ssl
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.authority import KeyPair
 from tests.support.http_server import HttpHandler, HttpServer
 
 
@@ -24,8 +26,13 @@ Lie = Callable[["_Handler", bytes], None]
 class WebFolder(HttpServer):
     """`lies`: by the beginning of a file's name; each is asked until it is removed. `requests`: so far."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, certificate: KeyPair | None = None) -> None:
+        """`certificate`: it speaks TLS."""
         super().__init__(_Handler)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.root = root
         self.lies: dict[str, Lie] = {}
         self.requests: list[Request] = []

@@ -10,6 +10,7 @@
     worst     what the fold of the worst replies within the limits costs
     search    search and match on an index; of the real feed's size with --records 300000: 15 minutes
     watch     updates with a watch and without
+    serve     many clients of ctisync serve at once, and many downloads of its snapshot
     mirror    what a copy of a mirror folder carries, and what following it costs next to HTTP: 10 minutes
     against   passes next to those of another revision (--revision), in pairs
     quick     every bench, small: under two minutes
@@ -44,6 +45,7 @@ from bench.commands import (
     reading,
     scale,
     searching,
+    serving,
     settings,
     update_opensearch,
     update_sqlite,
@@ -81,6 +83,7 @@ LONG: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "search": searching.measure,
     "watch": watching.measure,
     "mirror": mirror.measure,
+    "serve": serving.measure,
     "against": against.measure,
 }
 """Part of no set: they take long, or a cluster, or keep this process on some of its cores."""

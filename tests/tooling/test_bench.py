@@ -78,6 +78,14 @@ def test_a_mirror_is_measured_by_what_is_carried_and_next_to_http(tmp_path: Path
 
 
 @pytest.mark.long
+def test_a_server_is_measured_with_many_clients_and_downloads(tmp_path: Path) -> None:
+    code, [result] = run_bench("serve", tmp_path)
+    assert code == 0
+    assert result["serve"]["errors"] == 0
+    assert result["serve"]["downloads, GB a CPU s"] > 0
+
+
+@pytest.mark.long
 def test_passes_are_measured_next_to_those_of_another_revision(tmp_path: Path) -> None:
     code, [result] = run_bench("against", tmp_path, "--revision", "HEAD")
     assert code == 0

@@ -27,8 +27,12 @@ PLATFORMS: Final = ("manylinux_2_28_{}", "manylinux_2_17_{}", "manylinux2014_{}"
 UNUSED: Final = (
     # opensearch-py requires them for a transport that it has no code for yet; no module of it imports them.
     "grpc/*", "grpcio-*", "google/*", "protobuf-*", "opensearch/*", "opensearch_protobufs-*",
-    # zstandard for PyPy, which needs cffi too.
-    "zstandard/_cffi.*",
+    # zstandard for PyPy, which needs cffi too. Of that, cryptography needs the module in C alone.
+    "zstandard/_cffi.*", "cffi/*", "cffi-*", "pycparser/*", "pycparser-*",
+    # What rich could colour: the languages, but for their list.
+    "pygments/lexers/[a-z]*", "pygments/lexers/_*_builtins.py",
+    # A second client, for asyncio.
+    "opensearchpy/_async/client/*", "opensearchpy/_async/plugins/*",
     # The sources of the C++ library beside the module that was made of it.
     "simdjson/simdjson.*",
     # Commands of libraries.

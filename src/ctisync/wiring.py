@@ -71,6 +71,11 @@ def _cti(
 ) -> "CtiFeed":
     from ctisync.feed.client import CtiFeed
 
+    if settings.cti.trusted_keys:
+        raise ConfigurationError(
+            "cti.trusted_keys is set, and cti.url is the CTI API, which signs nothing",
+            hint="remove cti.trusted_keys, or set cti.url to the address of a mirror",
+        )
     return CtiFeed(
         base_url=settings.cti.url,
         consumer=consumer,
@@ -97,7 +102,7 @@ def _mirror(
 
     spool = SpoolFolder(lock, pass_limits, log)
     with _files_of_mirror(settings, spool) as files:
-        yield MirrorFeed(files, consumer, spool)
+        yield MirrorFeed(files, consumer, spool, settings.cti.trust)
 
 
 def _files_of_mirror(settings: Settings, spool: "SpoolFolder") -> AbstractContextManager["MirrorFiles"]:
@@ -158,18 +163,11 @@ def opened_publisher(
 ) -> Iterator["MirrorPass"]:
     """What makes a mirror of the consumer below `root`, for one pass; if it `writes`, with the lock held.
     Raises AnotherPass."""
-    from ctisync.core.manifest import Keep
     from ctisync.feed.http.budget import PassLimits
     from ctisync.mirror.copy import Copier
     from ctisync.mirror.folder import MirrorFolder
     from ctisync.mirror.publish import Publisher
 
-    mirror = settings.mirror
-    keep = Keep(
-        timedelta(seconds=mirror.snapshot_age),
-        mirror.keep_snapshots,
-        timedelta(seconds=mirror.keep_changes),
-    )
     folder, limits = MirrorFolder(root, consumer, clock, log), PassLimits(clock, settings.limits)
     with ExitStack() as opened:
         if writes:
@@ -187,7 +185,7 @@ def opened_publisher(
             feed=feed,
             folder=folder,
             consumer=consumer,
-            keep=keep,
+            keep=settings.mirror.keep,
             clock=clock,
             log=log,
             restarts=restarts,

@@ -18,6 +18,7 @@ from ctisync.core.state import (
     RefusedSnapshot,
     WatchCursor,
 )
+from ctisync.core.trust import KeySerial
 from ctisync.ports import Store
 from tests.contract import passes
 from tests.contract.passes import at, lines
@@ -71,6 +72,7 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
             watches=(WatchCursor("our edge", 8, b"\x00 what was reported"),),
             last_change=ChangeMark(10, "2025-02-05T16:00:14.938985Z"),
             identity="4 2023-11-23T19:34:18.698495Z",
+            serials=(KeySerial("RWQ", 2**63 - 1), KeySerial("RWS", 1)),
         )
         writer.save(state)
         assert writer.state == state

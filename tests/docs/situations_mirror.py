@@ -1,11 +1,18 @@
-"""What the page shows of a mirror folder: not complete, damaged, older, of another history."""
+"""What the page shows of a mirror folder: not complete, damaged, older, of another history, not trusted."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
+from ctisync.core.manifest import HEAD, SIGNATURE, encoded, head_of, manifest_of
+from ctisync.signatures import SigningKey
 from tests.docs.situations import situation
 from tests.docs.stage import Printed, Stage
+from tests.mirror.parts import MINISIGN, PUBLIC
+from tests.mirror.test_hostile import place_manifest
 from tests.support.feed_history import churn, populate
 from tests.support.web_folder import WebFolder
 
@@ -139,3 +146,56 @@ def _(stage: Stage) -> Printed:
     file = bundle_of(stage, "1901695")
     file.write_bytes(file.read_bytes()[:-2000])
     return stage.run("import", "-q", str(file))
+
+
+def signed(stage: Stage, *, key: str = "plain.key") -> Path:
+    """A copy of a mirror that this key has signed, and a reader that trusts the usual one."""
+    stage.environ["CTISYNC_CTI__TRUSTED_KEYS"] = f'["{PUBLIC}"]'
+    folder = mirror_of(stage)
+    options = ("-q", str(folder), f"--sign-key={MINISIGN / key}")
+    keys = {"CTISYNC_CTI__TRUSTED_KEYS": "[]", "CTISYNC_CTI__URL": stage.feed.url}
+    assert stage.run("mirror", *options, **keys) == Printed(0, "")
+    return carry(stage)
+
+
+@situation("mirror-unsigned")
+def _(stage: Stage) -> Printed:
+    for path in signed(stage).glob("*.minisig"):
+        path.unlink()
+    return stage.run("sync", "-q")
+
+
+@situation("mirror-other-key")
+def _(stage: Stage) -> Printed:
+    signed(stage)
+    other = (MINISIGN / "password.pub").read_text().splitlines()[1]
+    return stage.run("sync", "-q", CTISYNC_CTI__TRUSTED_KEYS=f'["{other}"]')
+
+
+@situation("mirror-signature")
+def _(stage: Stage) -> Printed:
+    for path in signed(stage).glob("*.minisig"):
+        shutil.copy(MINISIGN / "content.minisig", path)
+    return stage.run("sync", "-q")
+
+
+@situation("mirror-serial")
+def _(stage: Stage) -> Printed:
+    old = signed(stage).parents[1].rename(stage.home / "old")
+    signed(stage)
+    assert stage.passes() == 0
+    shutil.rmtree(copy_of(stage))
+    old.rename(copy_of(stage))
+    return stage.run("sync", "-q")
+
+
+@situation("mirror-age")
+def _(stage: Stage) -> Printed:
+    folder = signed(stage)
+    head = head_of((folder / HEAD).read_bytes())
+    now = manifest_of((folder / head.manifest.name).read_bytes(), CONSUMER)
+    old = replace(now, made_at=now.made_at - timedelta(days=8))
+    name = place_manifest(folder, old)
+    signature = SigningKey(MINISIGN / "plain.key").signature(encoded(old), name, old.made_at)
+    (folder / f"{name}{SIGNATURE}").write_bytes(signature)
+    return stage.run("sync", "-q", CTISYNC_CTI__MAX_MANIFEST_AGE="604800")

@@ -40,6 +40,7 @@ BACKUPS: Final = "/var/backups/ctisync"
 VARIABLE: Final = {
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(Z|\+00:00)": "TIME",
     r"process \d+": "process PID",
+    r"serial \d+": "serial N",
     r"ctisync \d+\.\d+\.\d+[\w.+]*": "ctisync VERSION",
     r"_\d{10}\.(zip|json)": r"_UNIXTIME.\1",
     r"-[0-9a-f]{32}\.(zst|json)": r"-DIGEST.\1",

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange
+from ctisync.core.trust import Trust
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.mirror import MirrorFeed
 from ctisync.feed.mirror_files import LocalFiles
@@ -13,12 +14,18 @@ from ctisync.feed.snapshot.spool import SpoolFolder
 from ctisync.mirror.publish import MirrorPass, Publisher
 from ctisync.settings import CtiSettings, Settings
 from ctisync.settings.model import MirrorSettings
+from ctisync.signatures import SigningKey
 from ctisync.wiring import opened_publisher
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
 CONSUMER = Consumer()
+ANYBODY = Trust()
+MINISIGN = Path(__file__).parents[1] / "data" / "minisign"
+"""What the real minisign has made; its README says how."""
+PUBLIC = (MINISIGN / "plain.pub").read_text().splitlines()[1]
+"""The public key of `plain.key`."""
 
 
 class Mirror:
@@ -32,6 +39,8 @@ class Mirror:
         self.log = KeptLog()
         self.settings = MirrorSettings(snapshot_age=0.0)
         self.on_feed_reset = "refuse"
+        self.key: SigningKey | None = None
+        self.trusted: tuple[str, ...] = ()
 
     @property
     def place(self) -> Path:
@@ -41,12 +50,13 @@ class Mirror:
     def opened(self) -> Iterator[Publisher]:
         with self.opened_of(self.feed.url, self.root) as publisher:
             assert isinstance(publisher, Publisher)
+            publisher.key = self.key
             yield publisher
 
     def opened_of(self, url: str, root: Path) -> AbstractContextManager[MirrorPass]:
         """A pass over the feed at `url`, into the folder `root`."""
         settings = Settings(
-            cti=CtiSettings(url=url, retry_budget=0.2),
+            cti=CtiSettings(url=url, retry_budget=0.2, trusted_keys=self.trusted),
             mirror=self.settings,
             state_dir=self.home,
             on_feed_reset=self.on_feed_reset,  # type: ignore[arg-type]
@@ -64,15 +74,15 @@ class Mirror:
         shutil.copytree(self.root, copy, ignore=shutil.ignore_patterns(".ctisync"))
         return copy
 
-    def reader(self, root: Path | None = None) -> MirrorFeed:
-        return reader_of(self.home / "spool", root or self.root)
+    def reader(self, root: Path | None = None, trust: Trust = ANYBODY) -> MirrorFeed:
+        """Its time is that of the publisher's first pass."""
+        return reader_of(self.home / "spool", root or self.root, trust)
 
 
-def reader_of(spool: Path, root: Path) -> MirrorFeed:
+def reader_of(spool: Path, root: Path, trust: Trust = ANYBODY) -> MirrorFeed:
     """Of the mirror folder `root`."""
-    return MirrorFeed(
-        LocalFiles(root), CONSUMER, SpoolFolder(spool / "a.lock", PassLimits(FakeClock()), KeptLog())
-    )
+    spool_folder = SpoolFolder(spool / "a.lock", PassLimits(FakeClock()), KeptLog())
+    return MirrorFeed(LocalFiles(root), CONSUMER, spool_folder, trust)
 
 
 Content = tuple[ConsumerInfo, list[Change], bytes]

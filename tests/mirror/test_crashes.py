@@ -1,5 +1,5 @@
 """A publisher that is killed, or meets an error of the disk, at each of its effects: readers have the last
-state or the next one, and the next pass publishes what an undisturbed one would have."""
+state or the next one, signed, and the next pass publishes what an undisturbed one would have."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from ctisync.core.trust import Trust
 from tests.crash.passes import Ended, Forks
-from tests.mirror.parts import CONSUMER, Content, Mirror, read_all
+from tests.mirror.parts import CONSUMER, MINISIGN, PUBLIC, Content, Mirror, read_all
 from tests.support.faults import Effect, Fault
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 
 LATER = 86_400.0 * 3
+KEY = MINISIGN / "plain.key"
 
 
 class Publishers:
@@ -46,6 +48,7 @@ class Publishers:
         return self._forks.run(
             "mirror",
             str(self.mirror.root),
+            f"--sign-key={KEY}",
             folder=self.mirror.home,
             environ=environ,
             fault=fault,
@@ -53,7 +56,7 @@ class Publishers:
         )
 
     def read(self) -> Content:
-        return read_all(self.mirror.reader())
+        return read_all(self.mirror.reader(trust=Trust((PUBLIC,))))
 
 
 @pytest.fixture

@@ -62,13 +62,20 @@ def manifest(mirror: Mirror) -> Manifest:
     return manifest_of((mirror.place / head.manifest.name).read_bytes(), str(CONSUMER))
 
 
-def publish(mirror: Mirror, text: bytes, serial: int = 1) -> None:
+def publish(mirror: Mirror, changed: Manifest) -> None:
     """Make this the manifest, with a head that fits."""
+    place_manifest(mirror.place, changed)
+
+
+def place_manifest(folder: Path, changed: Manifest) -> str:
+    """The same in the folder of a consumer; returns the manifest's name."""
+    text = encoded(changed)
     digest = hashlib.sha256(text).hexdigest()
-    name = manifest_name(serial, digest)
-    (mirror.place / name).write_bytes(text)
+    name = manifest_name(changed.serial, digest)
+    (folder / name).write_bytes(text)
     head = Head(format=FORMAT, manifest=MirrorFile(name=name, size=len(text), sha256=digest))
-    (mirror.place / "head.json").write_bytes(encoded(head))
+    (folder / "head.json").write_bytes(encoded(head))
+    return name
 
 
 def with_segment(mirror: Mirror, packed: bytes, **fields: Any) -> None:
@@ -79,7 +86,7 @@ def with_segment(mirror: Mirror, packed: bytes, **fields: Any) -> None:
     first = replace(first, **{"size": len(packed), "sha256": digest, **fields})
     first = replace(first, name=segment_name(first, digest))
     (mirror.place / first.name).write_bytes(packed)
-    publish(mirror, encoded(replace(old, segments=(first, *rest))))
+    publish(mirror, replace(old, segments=(first, *rest)))
 
 
 def first_lines(mirror: Mirror) -> list[bytes]:
@@ -190,7 +197,7 @@ def test_a_bomb_is_decompressed_no_further_than_the_manifest_says(mirror: Mirror
 def test_a_manifest_cannot_allow_a_larger_segment(mirror: Mirror) -> None:
     old = manifest(mirror)
     first, *rest = old.segments
-    publish(mirror, encoded(replace(old, segments=(replace(first, raw_size=BOMB), *rest))))
+    publish(mirror, replace(old, segments=(replace(first, raw_size=BOMB), *rest)))
     with pytest.raises(FeedRefused):
         mirror.reader().consumer_info()
 

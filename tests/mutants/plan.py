@@ -47,6 +47,7 @@ TESTS: Final[dict[str, Stages]] = {
     "part": (("tests/mirror/test_hostile_bundles.py", "tests/mirror/test_bundles.py"),),
     "Publication": (("tests/mirror/test_hostile.py",),),
     "unpacked": (("tests/mirror/test_hostile.py", "tests/mirror/test_publishing.py"),),
+    "Trust": (("tests/unit/test_trust.py",),),
     "Watch": (("tests/unit/test_watches.py",), ("tests/crash/test_watches.py",)),
     "report_matches": (("tests/crash/test_watches.py",),),
     "conditions_of": (("tests/unit/test_terms.py",),),

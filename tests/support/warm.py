@@ -26,6 +26,7 @@ def warm_up() -> None:
     with suppress(ImportError):  # a platform without its wheel
         importlib.import_module("simdjson")
     importlib.import_module("ijson")
+    importlib.import_module("minisign")
     typer.main.get_command = functools.cache(typer.main.get_command)
     environ = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:

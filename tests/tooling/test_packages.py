@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from importlib.metadata import distribution
 from pathlib import Path
 from zipfile import ZipFile
@@ -159,6 +160,32 @@ def test_what_packages_leave_out_is_imported_by_no_library_that_ctisync_has() ->
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             assert not absent & {name.partition(".")[0] for name in names}, module
+
+
+def test_no_part_of_ctisync_imports_what_packages_leave_out() -> None:
+    """Loads each module of ctisync, and what its functions import later. No package has aiohttp; with that,
+    opensearch-py loads more."""
+    code = """
+import importlib, pkgutil, sys
+import ctisync
+sys.modules["aiohttp"] = None
+for module in pkgutil.walk_packages(ctisync.__path__, "ctisync."):
+    if module.name not in ("ctisync.__main__", "ctisync.mirror.serve_http"):
+        importlib.import_module(module.name)
+for library in sys.argv[1:]:
+    importlib.import_module(library)
+files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+print(*filter(None, files), sep="\\n")
+"""
+    later = ("opensearchpy.helpers", "minisign", "rich.console", "rich.progress", "rich.syntax", "rich.table")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *later], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    site = distribution("rich").locate_file("")
+    paths = [Path(line) for line in done.stdout.splitlines()]
+    names = [path.relative_to(str(site)).as_posix() for path in paths if path.is_relative_to(str(site))]
+    assert {"minisign/__init__.py", "opensearchpy/__init__.py", "pygments/lexers/__init__.py"} <= set(names)
+    assert [name for name in names if any(fnmatch(name, unused) for unused in UNUSED)] == []
 
 
 def test_files_have_the_modes_and_times_of_the_package_whatever_the_umask(tmp_path: Path) -> None:

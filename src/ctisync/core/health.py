@@ -34,6 +34,11 @@ ROOM_FOR_A_LOCK: Final = 1 << 20
 """Bytes, in a folder for locks and downloads only."""
 
 
+def believed(time: datetime | None, now: datetime) -> datetime | None:
+    """The time; None if it is in the future, because then a clock was wrong."""
+    return None if time is not None and time - now > CLOCKS_APART else time
+
+
 class Advice(NamedTuple):
     """What is wrong, or probably is (`text`), and what to type (`hint`)."""
 

@@ -30,8 +30,12 @@ GRID: Final = MAX_RANGE
 
 LONGEST_HEAD: Final = 4 << 10
 LONGEST_MANIFEST: Final = 4 << 20
+LONGEST_SIGNATURE: Final = 16 << 10
 LONGEST_SEGMENT: Final = 256 << 20
 """Bytes, of a segment also decompressed."""
+
+SIGNATURE: Final = ".minisig"
+"""Follows the name of a manifest in that of its signature."""
 
 _LONGEST_NAME: Final = 100
 _DIGITS: Final = 32

@@ -70,10 +70,12 @@ Information = dict[str, str | int | bool | None]
 
 class Mirrored(msgspec.Struct, frozen=True):
     """What only a mirror says: when the feed itself last answered, and the offset after which its changes
-    begin."""
+    begin. `serial`: of its manifest. `key`: the trusted key that has signed it, None without one."""
 
     checked_at: Moment
     floor: int
+    serial: int = 0
+    key: str | None = None
 
 
 class ConsumerInfo(msgspec.Struct, frozen=True):

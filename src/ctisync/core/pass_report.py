@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from ctisync.core.health import believed
 from ctisync.core.incidents import Incident, Incidents, Trouble
 from ctisync.core.model import Consumer, Delete, Moment
-from ctisync.core.state import STALE, ConsumerState, Phase, believed, in_step_at
+from ctisync.core.state import STALE, ConsumerState, Phase, in_step_at
 from ctisync.core.steps import End, Mode
 from ctisync.errors import AFTER_STOP, DONE, CtisyncError, after_request
 

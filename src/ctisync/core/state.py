@@ -10,9 +10,10 @@ from typing import Final, Literal, Self
 import msgspec
 from msgspec.structs import replace
 
-from ctisync.core.health import CLOCKS_APART
+from ctisync.core.health import believed
 from ctisync.core.incidents import Incidents
 from ctisync.core.model import ChangeMark, Consumer, ConsumerInfo, Moment, OffsetRange, Snapshot
+from ctisync.core.trust import Serials, with_mirror
 
 Phase = Literal["empty", "loading", "ready", "blocked"]
 
@@ -109,7 +110,8 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     be applied, after such a change had caused the initialisation. `requested`: by an operator.
     `checked_at`: when the feed last answered; `unanswered_at`: the last try, if the feed did not answer it.
     `was_in_step_at`: when the content was last in step, before the feed last answered. `last_change`: of the
-    content, None if that is unknown. `identity`: that of the consumer in the feed. Times are UTC.
+    content, None if that is unknown. `identity`: that of the consumer in the feed. `serials`: of the mirrors
+    that trusted keys have signed. Times are UTC.
     """
 
     offset: int = 0
@@ -138,6 +140,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     occupant: str | None = None
     last_change: ChangeMark | None = None
     identity: str | None = None
+    serials: Serials = ()
 
     @property
     def phase(self) -> Phase:
@@ -223,20 +226,22 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     def feed_answered(self, info: ConsumerInfo, now: datetime) -> Self:
         """The feed has answered. Fields that are missing or null keep their stored values. A time in the
         future is corrected. A mirror says when the feed did; of one that is behind the content nothing is
-        learned."""
-        if info.mirror is not None and self.is_ahead_of(info.last_offset):
-            return replace(self, unanswered_at=None)
+        learned but its serial."""
+        mirror, serials = info.mirror, with_mirror(info.mirror, self.serials)
+        if mirror is not None and self.is_ahead_of(info.last_offset):
+            return replace(self, unanswered_at=None, serials=serials)
         was = self.in_step_at
         return replace(
             self,
             last_offset=self.last_offset if info.last_offset is None else info.last_offset,
             last_snapshot_link=self.last_snapshot_link if info.snapshot is None else info.snapshot.link,
-            checked_at=now if info.mirror is None else min(info.mirror.checked_at, now),
+            checked_at=now if mirror is None else min(mirror.checked_at, now),
             identity=info.identity if self.offset == 0 or self.identity is None else self.identity,
             updated_at=None if self.updated_at is None else min(self.updated_at, now),
             cooldown=None,
             unanswered_at=None,
             was_in_step_at=None if was is None else min(was, now),
+            serials=serials,
         )
 
     def is_ahead_of(self, last_offset: int | None) -> bool:
@@ -387,11 +392,6 @@ def in_step_at(behind: int | None, checked_at: _Time, updated_at: _Time, was_in_
     if was_in_step_at is not None:
         return was_in_step_at
     return None if updated_at is None else min(checked_at, updated_at)
-
-
-def believed(time: datetime | None, now: datetime) -> datetime | None:
-    """The time; None if it is in the future, because then a clock was wrong."""
-    return None if time is not None and time - now > CLOCKS_APART else time
 
 
 def next_range(state: ConsumerState, last_offset: int, most: int) -> OffsetRange:

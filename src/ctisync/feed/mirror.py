@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from ctisync.core import json_text, wire
 from ctisync.core.health import CheckResult, failed, mib, ok
 from ctisync.core.json_text import UNDECODABLE, Excess, Scan, TooMany
 from ctisync.core.manifest import (
     HEAD,
     LONGEST_SEGMENT,
+    SIGNATURE,
     Manifest,
     MirroredSnapshot,
     Segment,
@@ -23,10 +26,11 @@ from ctisync.core.manifest import (
     available,
     safe_name,
 )
-from ctisync.core.model import Change, Consumer, ConsumerInfo, Mirrored, OffsetRange, Snapshot
-from ctisync.core.publication import Publication, checked, publication
+from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.publication import Publication, checked, publication, signature_of
 from ctisync.core.segment import unpacked
 from ctisync.core.state import RefusedSnapshot
+from ctisync.core.trust import Serials, Trust, check_age, check_serial, with_mirror
 from ctisync.errors import (
     CtisyncError,
     FeedRefused,
@@ -37,10 +41,12 @@ from ctisync.errors import (
 from ctisync.feed.mirror_files import Download, MirrorFiles
 from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.feed.snapshot.spool import SpoolFolder
+from ctisync.signatures import signer_of
 
 _TRIES: Final = 5
 _PAUSE: Final = 0.2
 """Seconds between two tries: a head that is being replaced can be missing on some network disks."""
+_ANYBODY: Final = Trust()
 
 
 class _Lines(NamedTuple):
@@ -54,7 +60,10 @@ class MirrorFeed:
     """`ports.Feed` on a mirror, for one pass. `spool`: where a snapshot is copied to before it is
     read."""
 
-    def __init__(self, files: MirrorFiles, consumer: Consumer, spool: SpoolFolder) -> None:
+    def __init__(
+        self, files: MirrorFiles, consumer: Consumer, spool: SpoolFolder, trust: Trust = _ANYBODY
+    ) -> None:
+        self._trust = trust
         self._files = files
         self._consumer = consumer
         self._folders = (safe_name(consumer.context), safe_name(consumer.name))
@@ -63,6 +72,7 @@ class MirrorFeed:
         self._clock = spool.pass_limits.clock
         self._limits = spool.pass_limits.limits
         self._loaded: Publication | None = None
+        self._serials: Serials = ()
         self._lines = _Lines("", [])
 
     @property
@@ -83,8 +93,8 @@ class MirrorFeed:
         self._spool.pass_limits.check_time()
 
     def consumer_info(self) -> ConsumerInfo:
-        self._loaded = None
-        manifest = self._manifest
+        loaded = self._loaded = self._load()
+        manifest = loaded.manifest
         floor, newest = available(manifest, partial(self._files.has, self._folders))
         public = manifest.feed.get("is_public")
         return ConsumerInfo(
@@ -92,13 +102,20 @@ class MirrorFeed:
             None if newest is None else Snapshot(newest.name, newest.offset),
             public if isinstance(public, bool) else None,
             wire.identity(manifest.feed),
-            Mirrored(manifest.checked_at, floor),
+            replace(loaded.mirrored, floor=floor),
         )
 
     def publication(self) -> Publication:
         """By the head as it is now."""
         self._loaded = self._load()
         return self._loaded
+
+    def signature(self, publication: Publication) -> bytes | None:
+        """The bytes of its signature, if there is one."""
+        if publication.signature is not None:  # these bytes are those that were checked
+            return publication.signature
+        with self._errors(publication.file.name):
+            return signature_of(self._read, publication.file)
 
     def segment(self, segment: Segment) -> bytes:
         """The bytes of the file, with the changes that the manifest says."""
@@ -164,10 +181,15 @@ class MirrorFeed:
 
     def _load(self) -> Publication:
         """It is read again if what the head names is not there: a newer head may be."""
+        verify = partial(signer_of, keys=self._trust.keys) if self._trust.keys else None
         for left in reversed(range(_TRIES)):
             try:
                 with self._errors(HEAD):
-                    return publication(self._read, str(self._consumer))
+                    loaded = publication(self._read, str(self._consumer), verify)
+                check_age(loaded.manifest.made_at, self._trust, self._clock.now())
+                check_serial(loaded.mirrored, self._serials)
+                self._serials = with_mirror(loaded.mirrored, self._serials)
+                return loaded
             except (FeedUnreachable, FeedRefused) as error:
                 if not left or not (isinstance(error, FeedRefused) or error.is_missing):
                     raise
@@ -217,6 +239,8 @@ class MirrorFeed:
 
     def _read(self, name: str, most: int) -> bytes:
         self.check_time()
+        if name.endswith(SIGNATURE) and not self._files.has(self._folders, name):
+            raise FeedUnreachable(f"{name} is not there", is_missing=True)
         return self._files.read(self._folders, name, most)
 
     @contextmanager

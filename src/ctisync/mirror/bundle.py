@@ -6,9 +6,19 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO, Final
 
 from ctisync.core.bundle import END, Member, header, part
-from ctisync.core.manifest import FORMAT, HEAD, Head, Manifest, MirrorFile, WrongMirror, encoded, safe_name
+from ctisync.core.manifest import (
+    FORMAT,
+    HEAD,
+    SIGNATURE,
+    Head,
+    Manifest,
+    MirrorFile,
+    WrongMirror,
+    encoded,
+    safe_name,
+)
 from ctisync.core.model import Consumer
-from ctisync.core.publication import publication
+from ctisync.core.publication import publication, signature_of
 from ctisync.ports import Log
 
 _PIECE: Final = 1 << 20
@@ -24,6 +34,7 @@ class Bundler:
         self._opened = opened
         self._folder = f"{safe_name(consumer.context)}/{safe_name(consumer.name)}"
         self._publication = publication(self._read, str(consumer))
+        self._signature = signature_of(self._read, self._publication.file)
 
     @property
     def manifest(self) -> Manifest:
@@ -44,6 +55,8 @@ class Bundler:
         """The head is last: where the tar is extracted into a mirror, it names what is there already."""
         named, text = self._publication.file, self._publication.text
         yield from self._member(named.name, named.size, (text,))
+        if self._signature is not None:
+            yield from self._member(f"{named.name}{SIGNATURE}", len(self._signature), (self._signature,))
         for file in files:
             yield from self._member(file.name, file.size, self._content(file))
         head = encoded(Head(format=FORMAT, manifest=named))

@@ -1,13 +1,17 @@
-"""One pass of `ctisync mirror` whose feed is a mirror, too: a copy of its manifest, unchanged, with all files
-that the manifest names.
+"""One pass of `ctisync mirror` whose feed is a mirror, too: a copy of its manifest and of its signature,
+unchanged, with all files that the manifest names.
 
 Until all of them are here, readers have the last state. What the folder has already is not read again.
 """
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from ctisync.core.manifest import Manifest, MirroredSnapshot, is_continued
 from ctisync.core.model import OffsetRange, Snapshot
+from ctisync.core.publication import Publication
+from ctisync.core.trust import check_serial, with_mirror
 from ctisync.errors import FeedUnreachable
 from ctisync.mirror.publish import MirrorPass, Plan
 from ctisync.mirror.source import CopySource
@@ -28,7 +32,7 @@ class Copier(MirrorPass):
             self._copy()  # a newer head may be there, which names other files
 
     def plan(self) -> Plan:
-        published, manifest = self.folder.manifest(), self.feed.publication().manifest
+        published, manifest = self.folder.manifest(), self._offered().manifest
         if published is not None and self._is_older(manifest, published):
             manifest = published
         after = manifest.floor if published is None else published.last_offset
@@ -41,7 +45,8 @@ class Copier(MirrorPass):
         )
 
     def _copy(self) -> None:
-        published, manifest = self.folder.manifest(), self.feed.publication().manifest
+        published, offered = self.folder.manifest(), self._offered()
+        manifest = offered.manifest
         if published is not None and self._is_older(manifest, published):
             why = f"the mirror is behind: its last offset is {manifest.last_offset}, that of "
             why += f"{self.folder.path} is {published.last_offset}; nothing was published"
@@ -56,7 +61,17 @@ class Copier(MirrorPass):
                 if not self.folder.has([segment.name]):
                     self.folder.add(segment.name, self.feed.segment(segment))
                 bar.reached(segment.to - manifest.floor)
-        self._publish(manifest)
+        serials = with_mirror(offered.mirrored, self.notes.feed.serials)
+        self.notes = replace(self.notes, feed=replace(self.notes.feed, serials=serials))
+        # An idle pass does not ask for it: if the head is here, the signature is.
+        signature = None if manifest == published else self.feed.signature(offered)
+        self._publish(manifest, lambda *_: signature)
+
+    def _offered(self) -> Publication:
+        """Raises Untrusted if it is older than one that was published here."""
+        offered = self.feed.publication()
+        check_serial(offered.mirrored, self.notes.feed.serials)
+        return offered
 
     def _is_older(self, manifest: Manifest, published: Manifest) -> bool:
         """Raises FeedRefused if it is of another history."""

@@ -21,6 +21,7 @@ from ctisync.core.manifest import (
     FORMAT,
     HEAD,
     LONGEST_MANIFEST,
+    SIGNATURE,
     Head,
     Manifest,
     MirrorFile,
@@ -38,7 +39,7 @@ from ctisync.ports import Clock, Log
 from ctisync.system.files import add_file, atomic_write, size_and_digest
 
 _OURS: Final = re.compile(
-    r"(?:c-\d+-\d+-[0-9a-f]{32}\.zst|m-\d+-[0-9a-f]{32}\.json|s-[0-9a-f]{32}_.*|\..*\.part)"
+    r"(?:c-\d+-\d+-[0-9a-f]{32}\.zst|m-\d+-[0-9a-f]{32}\.json(?:\.minisig)?|s-[0-9a-f]{32}_.*|\..*\.part)"
 )
 _STAYS: Final = timedelta(days=1)
 """A file that no manifest names any more stays this long: a reader may have just read an older head."""
@@ -46,6 +47,10 @@ _TRIES: Final = 20
 _PAUSE: Final = 0.25
 """Seconds between two tries to replace the head, which SMB refuses while a reader has it open."""
 _IN_USE: Final = (errno.EACCES, errno.EBUSY, errno.EPERM, errno.ETXTBSY)
+
+
+Sign = Callable[[bytes, str], bytes | None]
+"""Returns the signature of a manifest (its text, and its name), None to publish it without one."""
 
 
 class Notes(msgspec.Struct, frozen=True):
@@ -132,8 +137,9 @@ class MirrorFolder:
             self.written += source.stat().st_size
             add_file(source, self.path / name, self._warn_unsynced)
 
-    def publish(self, manifest: Manifest) -> str:
-        """Write the manifest, then the head: from here on readers see it. Returns the manifest's name."""
+    def publish(self, manifest: Manifest, sign: Sign) -> str:
+        """Write the manifest and its signature, then the head: from here on readers see it. Returns the
+        manifest's name."""
         text = encoded(manifest)
         if len(text) > LONGEST_MANIFEST:
             raise StoreUnavailable(
@@ -143,6 +149,8 @@ class MirrorFolder:
         digest = hashlib.sha256(text).hexdigest()
         name = manifest_name(manifest.serial, digest)
         self.add(name, text)
+        if (signature := sign(text, name)) is not None:
+            self.add(f"{name}{SIGNATURE}", signature)
         head = encoded(Head(format=FORMAT, manifest=MirrorFile(name=name, size=len(text), sha256=digest)))
         with self._errors():
             for left in reversed(range(_TRIES)):
@@ -164,7 +172,7 @@ class MirrorFolder:
         unnamed: dict[str, datetime] = {}
         with self._errors():
             for path in self.path.iterdir():
-                if path.name in recent or not _OURS.fullmatch(path.name):
+                if path.name.removesuffix(SIGNATURE) in recent or not _OURS.fullmatch(path.name):
                     continue
                 since = min(notes.unnamed.get(path.name, now), now)
                 if now - since >= _STAYS:

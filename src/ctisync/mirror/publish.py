@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -33,9 +34,10 @@ from ctisync.core.model import ChangeMark, Consumer, ConsumerInfo, OffsetRange, 
 from ctisync.core.segment import packed
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, ReplyTooLarge, SnapshotRefused
-from ctisync.mirror.folder import MirrorFolder, Notes
+from ctisync.mirror.folder import MirrorFolder, Notes, Sign
 from ctisync.mirror.source import CopySource, MirrorSource, OriginalSnapshot
 from ctisync.ports import Clock, Log
+from ctisync.signatures import SigningKey
 
 _DRAFT_EVERY: Final = 50
 """Segments: what is requested again after an interruption."""
@@ -81,8 +83,8 @@ class MirrorPass(ABC):
         self.notes = notes
         self.folder.remember(notes)
 
-    def _publish(self, manifest: Manifest) -> None:
-        named = {*manifest.files, self.folder.publish(manifest)}
+    def _publish(self, manifest: Manifest, sign: Sign) -> None:
+        named = {*manifest.files, self.folder.publish(manifest, sign)}
         self._remember(self.folder.tidy(named, replace(self.notes, draft=None)))
         self.feed.tidy()
         self.log.event(
@@ -117,10 +119,11 @@ class MirrorPass(ABC):
 
 @dataclass(kw_only=True)
 class Publisher(MirrorPass):
-    """A pass whose feed is the CTI API."""
+    """A pass whose feed is the CTI API. `key`: signs each manifest."""
 
     feed: MirrorSource
     keep: Keep
+    key: SigningKey | None = None
 
     def run(self) -> None:
         published = self.folder.manifest()
@@ -136,7 +139,7 @@ class Publisher(MirrorPass):
         draft = Manifest(
             format=FORMAT,
             consumer=str(self.consumer),
-            serial=1 if published is None else published.serial + 1,
+            serial=_serial(published, checked_at),
             made_at=checked_at,
             checked_at=checked_at,
             feed=about,
@@ -145,7 +148,7 @@ class Publisher(MirrorPass):
             snapshots=snapshots,
             segments=segments,
         )
-        self._publish(pruned(self._with_changes(draft), self.keep, self.clock.now()))
+        self._publish(pruned(self._with_changes(draft), self.keep, self.clock.now()), self._sign)
 
     def plan(self) -> Plan:
         published = self.folder.manifest()
@@ -264,6 +267,14 @@ class Publisher(MirrorPass):
         segment, content = packed(offsets, changes)
         self.folder.add(segment.name, content)
         return segment
+
+    def _sign(self, text: bytes, name: str) -> bytes | None:
+        return None if self.key is None else self.key.signature(text, name, self.clock.now())
+
+
+def _serial(published: Manifest | None, now: datetime) -> int:
+    """Higher than before, also if the folder was lost, or restored from a backup: readers remember it."""
+    return max(int(now.timestamp()), 1 if published is None else published.serial + 1)
 
 
 def _has(changes: list[tuple[ChangeMark, bytes]], change: Edge) -> bool:

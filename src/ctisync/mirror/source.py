@@ -38,6 +38,9 @@ class CopySource(Source, Protocol):
     def publication(self) -> Publication:
         """By the head as it is now."""
 
+    def signature(self, publication: Publication) -> bytes | None:
+        """The bytes of its signature, if there is one."""
+
     def segment(self, segment: Segment) -> bytes:
         """Its bytes, which are as its entry says."""
 

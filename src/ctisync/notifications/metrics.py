@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from ctisync import __version__
+from ctisync.core.health import believed
 from ctisync.core.pass_report import PassReport
-from ctisync.core.state import believed
 from ctisync.errors import DONE
 from ctisync.escaping import escape
 from ctisync.system.files import UntrustedFile, atomic_write, open_own

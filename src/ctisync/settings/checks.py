@@ -25,6 +25,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import ConfigurationError
 from ctisync.escaping import quoted
+from ctisync.settings.mirrors import check_keys
 from ctisync.settings.model import LoadedSettings, Settings, SetValue
 from ctisync.settings.schema import leaf_types, variable
 from ctisync.system.files import open_any
@@ -259,6 +260,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any, str], object]]] = {
     "cti.token_exchange_url": partial(check_url, login="cti.token_file"),
     "cti.headers": check_headers,
     "cti.allowed_hosts": check_hosts,
+    "cti.trusted_keys": check_keys,
     "store.url": parse_store_url,
     "command_manager.url": partial(
         check_url, login=f"command_manager.username and {variable('command_manager.password')}"

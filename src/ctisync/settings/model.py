@@ -6,8 +6,9 @@
 import base64
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,7 +17,11 @@ from msgspec import Meta
 from ctisync.backends import Backend, StoreSettings, parse_store_url
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
+from ctisync.core.trust import Trust
 from ctisync.urls import Secret
+
+if TYPE_CHECKING:
+    from ctisync.core.manifest import Keep
 
 MOST_PASSES: Final = 10_000
 """Maximum length of a history: what OpenSearch returns in one search (`index.max_result_window`)."""
@@ -47,6 +52,9 @@ class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         `:port`.
     load_while_downloading: Load records while the snapshot is still being downloaded; false: download all of
         it first.
+    trusted_keys: Public keys of minisign, each beginning with `RW`; one of them must have signed a mirror.
+        Empty: ctisync checks no signature.
+    max_manifest_age: Seconds after which ctisync refuses the manifest of a mirror; not set: never.
     """
 
     url: str = "https://cti.wazuh.com/api/v1"
@@ -59,6 +67,14 @@ class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cooldown: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     allowed_hosts: tuple[str, ...] = ()
     load_while_downloading: bool = True
+    trusted_keys: tuple[str, ...] = ()
+    max_manifest_age: Annotated[float, Meta(gt=0, le=31_536_000)] | None = None
+
+    @property
+    def trust(self) -> Trust:
+        """Whom the reader of a mirror trusts."""
+        age = self.max_manifest_age
+        return Trust(self.trusted_keys, None if age is None else timedelta(seconds=age))
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,6 +175,14 @@ class MirrorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     snapshot_age: LongSeconds = 604_800.0
     keep_snapshots: Annotated[int, Meta(ge=1, le=100)] = 2
     keep_changes: LongSeconds = 7_776_000.0
+
+    @property
+    def keep(self) -> "Keep":
+        """The same for the rules."""
+        from ctisync.core.manifest import Keep
+
+        age, changes = timedelta(seconds=self.snapshot_age), timedelta(seconds=self.keep_changes)
+        return Keep(age, self.keep_snapshots, changes)
 
 
 class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

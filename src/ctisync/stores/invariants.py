@@ -12,7 +12,7 @@ from ctisync.errors import EmptyStore
 
 _OF_A_CHECK: Final = (
     *("last_offset", "last_snapshot_link", "checked_at", "cooldown"),
-    *("unanswered_at", "was_in_step_at", "incidents", "occupant", "identity"),
+    *("unanswered_at", "was_in_step_at", "incidents", "occupant", "identity", "serials"),
 )
 """The fields of a state that a check changes."""
 

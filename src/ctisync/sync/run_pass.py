@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from datetime import datetime
 
 from ctisync import errors, hints
-from ctisync.core import steps
+from ctisync.core import steps, trust
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.core.state import ConsumerState
@@ -158,13 +158,14 @@ class _Pass:
         )
 
     def _check_history(self, info: ConsumerInfo) -> None:
-        """Raises FeedRefused if the content cannot come from this mirror. (Of the feed itself, the offset
-        shows it, and `on_feed_reset` says what follows.)"""
-        state, mark = self.state, self.state.last_change
-        if info.mirror is None or state.offset == 0 or self.parts.policy.mode == "init-snapshot":
+        """Raises FeedRefused for a signed mirror that is older than before, and for one from which the
+        content cannot come. (Of the feed itself, the offset shows it, and `on_feed_reset` says the rest.)"""
+        state, mark, mirror = self.state, self.state.last_change, info.mirror
+        trust.check_serial(mirror, state.serials)
+        if mirror is None or state.offset == 0 or self.parts.policy.mode == "init-snapshot":
             return
         there = mark  # it cannot be compared where the mirror does not have that offset
-        if mark is not None and info.mirror.floor < mark.offset <= (info.last_offset or 0):
+        if mark is not None and mirror.floor < mark.offset <= (info.last_offset or 0):
             changes = self.parts.feed.changes(OffsetRange(mark.offset - 1, mark.offset))
             there = changes[0].mark if changes else None
         if not state.is_requested_with(self.consumer) and is_of_another_history(state, info, there):

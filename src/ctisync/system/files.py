@@ -165,12 +165,12 @@ def named_write_errors(name: object, *, hint: str) -> Iterator[None]:
         raise UsageError(f"cannot write to {name}: {error.strerror}", hint=hint) from error
 
 
-def create_file(file: Path, text: str, *, hint: str) -> None:
-    """Write a new file, in a folder that is created if it is missing. Raises UsageError, also if the file
-    exists."""
+def create_file(file: Path, text: str, *, hint: str, mode: int = 0o666) -> None:
+    """Write a new file, in a folder that is created if it is missing. `mode`: its permissions, without those
+    that the umask takes. Raises UsageError, also if the file exists."""
     with named_write_errors(file, hint=hint):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as stream:
+        with open(file, "x", encoding="utf-8", opener=partial(os.open, mode=mode)) as stream:
             stream.write(text)
 
 

@@ -12,9 +12,9 @@ import msgspec
 from ctisync import errors, hints
 from ctisync.commands.status.read import ConsumerStatus, Status, UnreadableConsumer
 from ctisync.console import rfc3339
-from ctisync.core.health import CLOCKS_APART, judge_end
+from ctisync.core.health import CLOCKS_APART, believed, judge_end
 from ctisync.core.pass_report import Work
-from ctisync.core.state import STALE, ConsumerState, believed
+from ctisync.core.state import STALE, ConsumerState
 from ctisync.core.steps import contradiction
 from ctisync.core.words import counted, duration
 

@@ -192,7 +192,8 @@ def _versions() -> Iterator[str]:
         try:
             yield f"{name} {metadata.version(name)}"
         except metadata.PackageNotFoundError:
-            yield f"{name} not installed"
+            if "extra ==" not in requirement:
+                yield f"{name} not installed"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

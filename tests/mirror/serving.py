@@ -4,17 +4,17 @@ import asyncio
 import io
 import json
 import zipfile
-from datetime import timedelta
 from threading import Thread
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
 import httpx
 
+from ctisync.core.trust import Trust
 from ctisync.feed.mirror_files import LocalFiles
 from ctisync.mirror.serve import ServedMirror
 from ctisync.mirror.serve_http import ApiServer, listen, run
-from tests.mirror.parts import CONSUMER, Mirror
+from tests.mirror.parts import ANYBODY, CONSUMER, Mirror
 from tests.support.log import KeptLog
 
 PATH: Final = "/api/v1/catalog/contexts/vd_1.0.0/consumers/vd_4.8.0"
@@ -23,14 +23,14 @@ PATH: Final = "/api/v1/catalog/contexts/vd_1.0.0/consumers/vd_4.8.0"
 class Served:
     """A server of `mirror`'s folder, whose clock stands still; `get` is a request to it."""
 
-    def __init__(self, mirror: Mirror, max_age: timedelta | None = None) -> None:
+    def __init__(self, mirror: Mirror, trust: Trust = ANYBODY) -> None:
         self.log = KeptLog()
         self.memory = mirror.home / "announced.json"
         self.listening = listen("127.0.0.1", 0)
         self.address = self.listening.getsockname()
         self.url = f"http://127.0.0.1:{self.address[1]}"
         self.mirror = ServedMirror(
-            LocalFiles(mirror.root), CONSUMER, self.url, self.memory, max_age, mirror.clock, self.log
+            LocalFiles(mirror.root), CONSUMER, self.url, self.memory, trust, mirror.clock, self.log
         )
         self._clock = mirror.clock
         self._loop = asyncio.new_event_loop()

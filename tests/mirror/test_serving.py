@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ctisync.core.trust import Trust
 from ctisync.core.wire import change_texts
 from ctisync.settings.model import MirrorSettings
-from tests.mirror.parts import Mirror
+from ctisync.signatures import SigningKey
+from tests.mirror.parts import MINISIGN, PUBLIC, Mirror
 from tests.mirror.serving import PATH, Served, Wazuh5, Wazuh414, WazuhClient
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
@@ -199,7 +201,7 @@ def test_changes_are_those_of_the_feed_in_any_range(served: Served, feed: FeedSi
 
 
 def test_clients_wait_above_an_age_that_the_feed_itself_has(mirror: Mirror) -> None:
-    with Served(mirror, max_age=timedelta(days=2)) as served:
+    with Served(mirror, Trust(max_age=timedelta(days=2))) as served:
         assert served.consumer().status_code == 200
         mirror.clock.advance(days=2)
         assert served.consumer().status_code == 503
@@ -208,6 +210,19 @@ def test_clients_wait_above_an_age_that_the_feed_itself_has(mirror: Mirror) -> N
         mirror.publish()
         assert served.consumer().status_code == 200
         assert served.get("/healthz").json() == {"vd_1.0.0/vd_4.8.0": True}
+
+
+def test_with_trusted_keys_clients_get_only_what_one_of_them_has_signed(mirror: Mirror) -> None:
+    with Served(mirror, Trust((PUBLIC,))) as served:
+        assert served.consumer().status_code == 503
+        (waits,) = served.log.named("serve-waits")
+        assert "not trusted" in waits["why"]
+        mirror.key = SigningKey(MINISIGN / "plain.key")
+        mirror.publish()
+        assert served.consumer().status_code == 200
+        mirror.key = None
+        mirror.publish()
+        assert served.consumer().status_code == 503
 
 
 def test_one_reply_is_of_one_manifest_whatever_the_publisher_does(

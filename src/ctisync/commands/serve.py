@@ -75,12 +75,14 @@ def serve(
 
 def _mirror(invocation: Invocation, root: Path, consumer: Consumer, url: str) -> ServedMirror:
     """What clients are sent there is remembered in the state folder."""
-    folder = invocation.settings.state_dir
+    settings, folder = invocation.settings, invocation.settings.state_dir
     make_folder(folder)
     place = hashlib.sha256(url.encode()).hexdigest()[:16]
     memory = folder / f"serve-{place}.{safe_name(consumer.context)}.{safe_name(consumer.name)}.json"
     files = LocalFiles(root)
-    return ServedMirror(files, consumer, url, memory, None, invocation.clock, invocation.console)
+    return ServedMirror(
+        files, consumer, url, memory, settings.cti.trust, invocation.clock, invocation.console
+    )
 
 
 def _listening(address: str, *, is_reachable: bool) -> socket.socket:

@@ -3,8 +3,7 @@
 import hashlib
 import os
 from contextlib import AbstractContextManager, suppress
-from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, Final, NamedTuple, Protocol
@@ -26,10 +25,12 @@ from ctisync.core.manifest import (
 from ctisync.core.model import Consumer
 from ctisync.core.publication import checked, publication
 from ctisync.core.segment import unpacked
+from ctisync.core.trust import Trust
 from ctisync.core.words import lasting
 from ctisync.errors import CtisyncError, FeedRefused
 from ctisync.escaping import quoted
 from ctisync.ports import Clock, Log
+from ctisync.signatures import signer_of
 from ctisync.system.files import atomic_write
 
 UNUSABLE: Final = (CtisyncError, WrongMirror)
@@ -78,11 +79,11 @@ class ServedMirror:
         consumer: Consumer,
         url: str,
         memory: Path,
-        max_age: timedelta | None,
+        trust: Trust,
         clock: Clock,
         log: Log,
     ) -> None:
-        self.consumer, self.url, self.memory, self.max_age = consumer, url, memory, max_age
+        self.consumer, self.url, self.memory, self.trust = consumer, url, memory, trust
         self.loaded: Loaded | None = None
         self.announced = Announced(0, 0, None)
         self.texts = lru_cache(_CACHED)(self._texts)
@@ -99,8 +100,8 @@ class ServedMirror:
         """Why clients are to wait; None if they need not."""
         if self._trouble is not None or self.loaded is None:
             return self._trouble or "the mirror was not read yet"
-        age = self._clock.now() - self.loaded.manifest.checked_at
-        if self.max_age is not None and age > self.max_age:
+        age, most = self._clock.now() - self.loaded.manifest.checked_at, self.trust.max_age
+        if most is not None and age > most:
             return f"the feed last answered the mirror {lasting(age.total_seconds())} ago"
         return None
 
@@ -136,7 +137,8 @@ class ServedMirror:
                 )
 
     def _load(self) -> None:
-        manifest = publication(self._read, str(self.consumer)).manifest
+        verify = partial(signer_of, keys=self.trust.keys) if self.trust.keys else None
+        manifest = publication(self._read, str(self.consumer), verify).manifest
         self.announced, new = self._remembered(), announced_by(manifest)
         if is_old := is_older(new, self.announced):
             self._trouble = "the mirror is an older copy"  # before a request meets it

@@ -24,6 +24,7 @@ class Publishers:
     def __init__(self, home: Path, forks: Forks, feed: FeedSimulator) -> None:
         self.feed = feed
         self.url = feed.url
+        self.options = [f"--sign-key={KEY}"]
         self.mirror = Mirror(home, feed)
         self._begun = home / "begun"
         self._forks = forks
@@ -48,7 +49,7 @@ class Publishers:
         return self._forks.run(
             "mirror",
             str(self.mirror.root),
-            f"--sign-key={KEY}",
+            *self.options,
             folder=self.mirror.home,
             environ=environ,
             fault=fault,
@@ -79,7 +80,7 @@ def copiers(publishers: Publishers) -> Publishers:
     publishers.begin()
     assert publishers.publish(None).code == 0
     publishers.mirror.root.rename(source)
-    publishers.url = source.as_uri()
+    publishers.url, publishers.options = source.as_uri(), []
     return publishers
 
 

@@ -21,8 +21,9 @@ from ctisync.errors import (
 from ctisync.feed.mirror import MirrorFeed
 from ctisync.ports import Feed
 from ctisync.settings import CtiSettings, Settings, StoreSettings
+from ctisync.signatures import SigningKey
 from ctisync.wiring import opened_feed
-from tests.mirror.parts import CONSUMER, Content, Mirror, read_all
+from tests.mirror.parts import CONSUMER, MINISIGN, PUBLIC, Content, Mirror, read_all
 from tests.support.authority import Authority
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
@@ -116,6 +117,23 @@ def test_an_idle_pass_is_one_request_until_the_head_changes(
     with opened() as feed:
         feed.consumer_info()
     assert web.names == ["head.json"]
+
+
+def test_an_idle_pass_over_a_signed_mirror_is_one_request_too_and_checks_the_signature(
+    opened: Opened, web: WebFolder, mirror: Mirror
+) -> None:
+    mirror.key = SigningKey(MINISIGN / "plain.key")
+    mirror.publish()
+    with opened(trusted_keys=(PUBLIC,)) as feed:
+        feed.consumer_info()
+        feed.tidy()
+    web.requests.clear()
+    with opened(trusted_keys=(PUBLIC,)) as feed:
+        feed.consumer_info()
+    assert [(each.name, each.status) for each in web.requests] == [("head.json", 304)]
+    another = (MINISIGN / "password.pub").read_text().splitlines()[1]
+    with opened(trusted_keys=(another,)) as feed, pytest.raises(FeedRefused, match="trusted_keys"):
+        feed.consumer_info()
 
 
 def test_what_is_kept_of_the_last_pass_may_be_damaged(opened: Opened, truth: Content, mirror: Mirror) -> None:

@@ -140,6 +140,11 @@ def first_hook_failed(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -
     return ctisync.run(*words, CTISYNC_HOOKS__ON_UPDATE='["false"]').returncode
 
 
+def state_is_read_only(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    (ctisync.home / "folder").mkdir()
+    return ctisync.run(*words, "--listen", "127.0.0.1:0", CTISYNC_STATE_DIR="/proc/ctisync").returncode
+
+
 def feed_away(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
     follow(ctisync, feed)
     return ctisync.run(*words, CTISYNC_CTI__URL=f"http://127.0.0.1:{unused_port()}").returncode
@@ -248,6 +253,7 @@ OTHERWISE: Final[dict[tuple[str, int], Play]] = {
     ("import", 8): with_bundle(first_command_refused),
     ("import", 11): with_bundle(first_hook_failed),
     ("demo", 7): store_read_only,
+    ("serve", 7): state_is_read_only,
     ("search", 12): records_match,
     ("match", 12): records_match,
 }

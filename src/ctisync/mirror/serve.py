@@ -105,10 +105,10 @@ class ServedMirror:
             return f"the feed last answered the mirror {lasting(age.total_seconds())} ago"
         return None
 
-    def refresh(self) -> None:
-        """Load what the folder has now, if that is new. An error becomes `trouble`. Does nothing while
-        another thread does it."""
-        if not self._refreshing.acquire(blocking=False):
+    def refresh(self, *, waits: bool = False) -> None:
+        """Load what the folder has now, if that is new. An error becomes `trouble`. While another thread does
+        it, this one `waits`, or does nothing."""
+        if not self._refreshing.acquire(blocking=waits):
             return
         try:
             if self._trouble is None or self._clock.monotonic() >= self._next_try:

@@ -66,7 +66,7 @@ class ApiServer:
             pieces = await to_thread(_changes, mirror, parsed)
         except UNUSABLE:  # a file is gone: there may be a newer manifest
             mirror.blame()
-            await to_thread(mirror.refresh)
+            await to_thread(mirror.refresh, waits=True)
             pieces = await to_thread(_changes, mirror, parsed)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.content_length = sum(map(len, pieces))

@@ -146,7 +146,7 @@ class HttpFiles:
         if kept is not None and self._etag is not None:
             headers["If-None-Match"] = self._etag
         with self._transport.open(url, headers, keep_alive=True) as reply:
-            if kept is not None and reply.status == _NOT_MODIFIED:
+            if kept is not None and "If-None-Match" in headers and reply.status == _NOT_MODIFIED:
                 return kept
             if reply.status != _OK:
                 self._refuse(reply)

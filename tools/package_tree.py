@@ -28,7 +28,7 @@ UNUSED: Final = (
     # opensearch-py requires them for a transport that it has no code for yet; no module of it imports them.
     "grpc/*", "grpcio-*", "google/*", "protobuf-*", "opensearch/*", "opensearch_protobufs-*",
     # zstandard for PyPy, which needs cffi too. Of that, cryptography needs the module in C alone.
-    "zstandard/_cffi.*", "cffi/*", "cffi-*", "pycparser/*", "pycparser-*",
+    "zstandard/_cffi.*", "cffi/*", "pycparser/*", "pycparser-*",
     # What rich could colour: the languages, but for their list.
     "pygments/lexers/[a-z]*", "pygments/lexers/_*_builtins.py",
     # A second client, for asyncio.

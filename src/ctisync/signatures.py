@@ -4,15 +4,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from ctisync import hints
 from ctisync.core.trust import Untrusted, key_id
 from ctisync.errors import UsageError
 from ctisync.escaping import quoted
 from ctisync.system.files import create_file, open_any
-
-if TYPE_CHECKING:
-    pass
 
 _LONGEST_KEY: Final = 4 << 10
 
@@ -65,9 +63,10 @@ class SigningKey:
             with open_any(file) as stream:
                 self._key: SecretKey = SecretKey.from_bytes(stream.read(_LONGEST_KEY))
         except OSError as error:
-            raise UsageError(
-                f"--sign-key: cannot read {file}: {error.strerror}", hint=f"ls -l {quoted(file)}"
-            ) from None
+            hint = f"ls -l {quoted(file)}"
+            if isinstance(error, FileNotFoundError):
+                hint = hints.command("mirror", f"--new-key {quoted(file)}")
+            raise UsageError(f"--sign-key: cannot read {file}: {error.strerror}", hint=hint) from None
         except Error as error:
             raise _unusable(file, str(error)) from None
         if self._key.is_encrypted():

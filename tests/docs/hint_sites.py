@@ -140,7 +140,7 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
     "mirror": (HELP,),
     "signer_of": (MIRROR,),
     "check_age": (MIRROR,),
-    "SigningKey.__init__": (LOOK,),
+    "SigningKey.__init__": (LOOK, MIRROR),
     "_unusable": (CHOICE,),
     "MirrorFolder._errors": (MIRROR, ROOM),
     "serve": (OTHERS, MIRROR),

@@ -187,4 +187,5 @@ def test_the_command_line_takes_a_folder_or_a_new_key(signed: Signed) -> None:
     shutil.rmtree(signed.far.folder)
     missing = near.run("mirror", folder, "--sign-key", str(signed.home / "none"))
     assert missing.returncode == 2
+    assert f"ctisync mirror --new-key {signed.home / 'none'}" in missing.stderr
     assert not (signed.far.folder / CONSUMER).exists()

@@ -49,14 +49,15 @@ def find_matches(index: Index, scanner: Scanner, packages: Iterable[Package], pl
         of_package: dict[str, Match] = {}
         is_in_record = False
         for name in scanner.translated(package, platform):
+            is_in_record = is_in_record or _is_in_record(index, name.name)
             for record, ranges in _candidates(index, name.name):
-                is_in_record = True
                 products = index.products(ranges, places_of[names])
                 for product, (source, beyond) in pairs(products, places):
                     assessment = scanner.assess(product, name, source, cpe, platform)
-                    if assessment.affected != "no":
-                        match = Match(package, record, source, product, assessment, beyond)
-                        of_package[record] = _surer(match, of_package.get(record))
+                    if assessment.affected == "no" or (advisory := _living(index, record)) is None:
+                        continue
+                    match = Match(package, advisory, source, product, assessment, beyond)
+                    of_package[advisory] = _surer(match, of_package.get(advisory))
         matches += of_package.values()
         in_records += is_in_record
     return Matches(matches, in_records)
@@ -76,13 +77,26 @@ def _is_place(
     return source in sources and is_on(platforms, cpe, platform)
 
 
-def _candidates(index: Index, product: str) -> Iterator[tuple[str, bytes]]:
-    """The names of the records that name the product, and the row of `affected` of each."""
-    query = (
-        "SELECT records.name, ranges FROM affected JOIN records ON records.id = affected.record"
-        " WHERE product = (SELECT id FROM names WHERE kind = 'product' AND name = ?)"
-    )
+_OF_PRODUCT: Final = "product = (SELECT id FROM names WHERE kind = 'product' AND name = ?)"
+
+
+def _candidates(index: Index, product: str) -> Iterator[tuple[int, bytes]]:
+    """The numbers of the records, living or dead, that name the product, and the row of `affected` of each.
+    Only a few of them match, so their names are read later."""
+    query = f"SELECT record, ranges FROM affected WHERE {_OF_PRODUCT}"  # noqa: S608  # ours
     return index.connection.execute(query, (product.lower(),))
+
+
+def _living(index: Index, record: int) -> str | None:
+    """The name of the record of this number; None for a dead one."""
+    row = index.connection.execute("SELECT name FROM records WHERE id = ?", (record,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _is_in_record(index: Index, product: str) -> bool:
+    join = "affected JOIN records ON records.id = affected.record"
+    query = f"SELECT 1 FROM {join} WHERE {_OF_PRODUCT} LIMIT 1"  # noqa: S608  # ours
+    return index.connection.execute(query, (product.lower(),)).fetchone() is not None
 
 
 def names_of_translations(index: Index, prefix: str) -> list[str]:

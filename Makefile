@@ -16,7 +16,7 @@
 #                   (ARGS="--seconds 600 links archives"; needs Linux on x86-64 and Python 3.11 to 3.13)
 #   make bench      how fast and small it is, next to what it is compared with, on an idle machine: 20 minutes
 #                   (ARGS="--records 100000 --pairs 3"; one bench alone: BENCH=idle)
-#   make bench-quick  the same, small: under two minutes; fails when a figure is beyond its limit
+#   make bench-quick  the same, small: four minutes; fails when a figure is beyond its limit
 #   make bench BENCH=scale        up to the size of the real feed, on three nodes, too: half an hour
 #                   (ARGS="--sizes 2000,4000 --stores sqlite")
 #   make bench BENCH=performance  measures docs/performance.md anew, on an idle machine: an hour

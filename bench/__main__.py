@@ -13,7 +13,7 @@
     serve     many clients of ctisync serve at once, and many downloads of its snapshot
     mirror    what a copy of a mirror folder carries, and what following it costs next to HTTP: 10 minutes
     against   passes next to those of another revision (--revision), in pairs
-    quick     every bench, small: under two minutes
+    quick     every bench, small: four minutes
     guard     the same as quick, and 1 as exit code when a figure is beyond its limit
     performance   measures what docs/performance.md shows; picture: draws it anew (--help after either)
 

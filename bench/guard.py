@@ -46,7 +46,7 @@ class Limit(NamedTuple):
 
 
 LIMITS: Final = (
-    Limit("reading", "reading / inflating", 2.26, PROCESSOR, "sqlite"),
+    Limit("reading", "reading / inflating", 2.8, PROCESSOR, "sqlite"),
     Limit("load-opensearch", "ctisync / floor", 2.9, TIMES, "opensearch"),
     Limit("load-opensearch", "ctisync / parallel_bulk", 0.74, TIMES, "opensearch"),
     Limit("load-sqlite", "ctisync / floor", 2.56, TIMES, "sqlite"),

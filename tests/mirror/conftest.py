@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Ctisync
+from tests.mirror.parts import Mirror
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.records import comparable
@@ -73,6 +74,12 @@ class Far:
             assert ended.returncode == code, ended.stderr
             exports.append([comparable(line) for line in host.run("export").stdout.encode().splitlines()])
         assert exports[0] == exports[1]
+
+
+@pytest.fixture
+def mirror(whole: Mirror, tmp_path: Path) -> Mirror:
+    """A copy of the one that the tests of a file share, which a test may damage."""
+    return whole.cloned(tmp_path)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from ctisync.settings.model import MirrorSettings
 from ctisync.signatures import SigningKey
 from ctisync.wiring import opened_publisher
 from tests.support.clock import FakeClock
+from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
@@ -74,9 +75,31 @@ class Mirror:
         shutil.copytree(self.root, copy, ignore=shutil.ignore_patterns(".ctisync"))
         return copy
 
+    def cloned(self, home: Path) -> "Mirror":
+        """A mirror of its own, with the same files and the same key."""
+        clone = Mirror(home, self.feed)
+        clone.key = self.key
+        shutil.copytree(self.root, clone.root)
+        return clone
+
     def reader(self, root: Path | None = None, trust: Trust = ANYBODY) -> MirrorFeed:
         """Its time is that of the publisher's first pass."""
         return reader_of(self.home / "spool", root or self.root, trust)
+
+
+@contextmanager
+def published(
+    home: Path, *, records: int = 5, changes: int = 1200, key: SigningKey | None = None
+) -> Iterator[Mirror]:
+    """A mirror of a feed with so many records in its snapshot, and changes after it."""
+    with FeedSimulator() as feed:
+        populate(feed.history, records)
+        feed.publish_snapshot()
+        churn(feed.history, changes)
+        mirror = Mirror(home, feed)
+        mirror.key = key
+        mirror.publish()
+        yield mirror
 
 
 def reader_of(spool: Path, root: Path, trust: Trust = ANYBODY) -> MirrorFeed:

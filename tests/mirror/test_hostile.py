@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -26,30 +25,15 @@ from ctisync.core.manifest import (
 )
 from ctisync.core.model import OffsetRange
 from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable
-from tests.mirror.parts import CONSUMER, Content, Mirror, read_all
-from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import FeedSimulator
+from tests.mirror.parts import CONSUMER, Content, Mirror, published, read_all
 
 BOMB: Final = 300 << 20
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    with FeedSimulator() as feed:
-        populate(feed.history, 5)
-        feed.publish_snapshot()
-        churn(feed.history, 1200)
-        mirror = Mirror(tmp_path_factory.mktemp("whole"), feed)
-        mirror.publish()
+    with published(tmp_path_factory.mktemp("whole")) as mirror:
         yield mirror
-
-
-@pytest.fixture
-def mirror(whole: Mirror, tmp_path: Path) -> Mirror:
-    """A copy, which a test may damage."""
-    copy = Mirror(tmp_path, whole.feed)
-    shutil.copytree(whole.root, copy.root)
-    return copy
 
 
 @pytest.fixture

@@ -21,10 +21,8 @@ from ctisync.feed.snapshot.spool import SpoolFolder
 from ctisync.feed.tar_files import TarFiles
 from ctisync.mirror.bundle import Bundler
 from ctisync.wiring import mirror_files
-from tests.mirror.parts import CONSUMER, Content, Mirror, read_all
+from tests.mirror.parts import CONSUMER, Content, published, read_all
 from tests.support.clock import FakeClock
-from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
 FOLDERS: Final = (CONSUMER.context, CONSUMER.name)
@@ -33,13 +31,8 @@ FOLDERS: Final = (CONSUMER.context, CONSUMER.name)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A bundle with a snapshot and two segments."""
-    with FeedSimulator() as feed:
-        populate(feed.history, 5)
-        feed.publish_snapshot()
-        churn(feed.history, 1200)
-        mirror = Mirror(tmp_path_factory.mktemp("whole"), feed)
-        mirror.publish()
-    files = mirror_files(mirror.root)
+    with published(tmp_path_factory.mktemp("whole")) as mirror:
+        files = mirror_files(mirror.root)
     target = io.BytesIO()
     Bundler(lambda name: files.opened(FOLDERS, name), CONSUMER).write(None, target, KeptLog())
     return target.getvalue()

@@ -1,9 +1,7 @@
 """A mirror on a web server, which may lie: a reader has the truth, or an error that says what to do."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -23,10 +21,9 @@ from ctisync.ports import Feed
 from ctisync.settings import CtiSettings, Settings, StoreSettings
 from ctisync.signatures import SigningKey
 from ctisync.wiring import opened_feed
-from tests.mirror.parts import CONSUMER, MINISIGN, PUBLIC, Content, Mirror, read_all
+from tests.mirror.parts import CONSUMER, MINISIGN, PUBLIC, Content, Mirror, published, read_all
 from tests.support.authority import Authority
-from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import FeedSimulator
+from tests.support.feed_history import churn
 from tests.support.web_folder import Lie, WebFolder, answer, instead
 
 KINDS: Final = ("head.json", "m-", "c-", "s-")
@@ -34,25 +31,13 @@ KINDS: Final = ("head.json", "m-", "c-", "s-")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    with FeedSimulator() as feed:
-        populate(feed.history, 400)
-        feed.publish_snapshot()
-        churn(feed.history, 1200)
-        mirror = Mirror(tmp_path_factory.mktemp("whole"), feed)
-        mirror.publish()
+    with published(tmp_path_factory.mktemp("whole"), records=400) as mirror:
         yield mirror
 
 
 @pytest.fixture(scope="module")
 def truth(whole: Mirror) -> Content:
     return read_all(whole.reader())
-
-
-@pytest.fixture
-def mirror(whole: Mirror, tmp_path: Path) -> Mirror:
-    copy = Mirror(tmp_path, whole.feed)
-    shutil.copytree(whole.root, copy.root)
-    return copy
 
 
 @pytest.fixture

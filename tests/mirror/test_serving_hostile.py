@@ -38,14 +38,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def mirror(whole: Mirror, tmp_path: Path) -> Mirror:
-    """A copy, which a test may damage."""
-    copy = Mirror(tmp_path, whole.feed)
-    shutil.copytree(whole.root, copy.root)
-    return copy
-
-
-@pytest.fixture
 def served(mirror: Mirror) -> Iterator[Served]:
     with Served(mirror) as server:
         assert server.consumer().status_code == 200

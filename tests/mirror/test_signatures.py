@@ -19,10 +19,9 @@ from ctisync.core.model import OffsetRange
 from ctisync.core.trust import Trust, Untrusted, is_public_key, key_id
 from ctisync.errors import FeedRefused, FeedUnreachable, UsageError
 from ctisync.signatures import SigningKey, create_key, signer_of
-from tests.mirror.parts import CONSUMER, MINISIGN, PUBLIC, Content, Mirror, read_all
+from tests.mirror.parts import CONSUMER, MINISIGN, PUBLIC, Content, Mirror, published, read_all
 from tests.mirror.test_hostile import manifest, publish
-from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import FeedSimulator
+from tests.support.feed_history import churn
 from tests.support.web_folder import WebFolder
 
 CONTENT: Final = (MINISIGN / "content").read_bytes()
@@ -119,23 +118,9 @@ def test_a_key_that_cannot_sign_is_refused_before_anything_is_published(tmp_path
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    with FeedSimulator() as feed:
-        populate(feed.history, 5)
-        feed.publish_snapshot()
-        churn(feed.history, 30)
-        mirror = Mirror(tmp_path_factory.mktemp("whole"), feed)
-        mirror.key = SigningKey(MINISIGN / "plain.key")
-        mirror.publish()
+    key = SigningKey(MINISIGN / "plain.key")
+    with published(tmp_path_factory.mktemp("whole"), changes=30, key=key) as mirror:
         yield mirror
-
-
-@pytest.fixture
-def mirror(whole: Mirror, tmp_path: Path) -> Mirror:
-    """A copy, which a test may damage."""
-    copy = Mirror(tmp_path, whole.feed)
-    copy.key = whole.key
-    shutil.copytree(whole.root, copy.root)
-    return copy
 
 
 @pytest.fixture
